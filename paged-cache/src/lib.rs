@@ -1,0 +1,1 @@
+//! A block allocator for paged KV caches: block tables, copy-on-write, prefix sharing.
