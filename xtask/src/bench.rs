@@ -1,0 +1,30 @@
+//! `cargo xtask bench`: builds in release mode and runs `fp8kv-bench`, which prints one report and
+//! writes `target/bench/report.json`; or, by name, one crate's own benchmark.
+
+use anyhow::{Result, bail};
+
+use crate::args::Args;
+use crate::repo;
+
+pub(crate) fn run(mut args: Args) -> Result<()> {
+    match args.positional().as_deref() {
+        None => report(args),
+        Some("codec") => repo::run_example("fp8-format", "codec_bench", &args.remaining()),
+        Some("attention") => {
+            repo::run_example("attn-kernels", "attention_bench", &args.remaining())
+        }
+        Some("cache") => repo::run_example("paged-cache", "cache_bench", &args.remaining()),
+        Some(other) => bail!("no benchmark {other:?}: codec, attention, cache, or none for all"),
+    }
+}
+
+fn report(mut args: Args) -> Result<()> {
+    let mut command = repo::cargo();
+    command.args(["run", "--quiet", "--release", "--package", "engine", "--bin", "fp8kv-bench"]);
+    command.arg("--").arg("--out").arg(repo::target_dir().join("bench").join("report.json"));
+    // The binary runs in the repository's root, so a relative path must be made whole here.
+    if let Some(model) = args.value("--model")? {
+        command.arg("--model").arg(std::path::absolute(model)?);
+    }
+    repo::run(command.args(args.remaining()))
+}
