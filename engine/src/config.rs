@@ -1,0 +1,1 @@
+//! `config.json` → [`ModelConfig`](config): the shape of a decoder, checked before anything is loaded.

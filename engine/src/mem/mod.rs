@@ -1,0 +1,1 @@
+//! Memory mapping of weight files: the only `unsafe` of this crate outside `ops/simd`.
