@@ -1,0 +1,1 @@
+//! `Llm`: loads a model and generates over a batch of prompts.

@@ -1,0 +1,1 @@
+//! The forward pass of a Llama-like decoder over a step batch of several sequences.

@@ -1,0 +1,1 @@
+//! The tensors of a checkpoint, located, checked and read in place.
