@@ -1,12 +1,40 @@
-//! `cargo xtask ci`: what `.ci/run` runs.
+//! `cargo xtask ci`: everything that must hold before a change lands. `.ci/run` calls it.
 
 use anyhow::Result;
 
 use crate::args::Args;
-use crate::{test, tidy};
+use crate::steps::Steps;
+use crate::{repo, test, tidy};
 
 pub(crate) fn run(args: Args) -> Result<()> {
     args.finish()?;
-    tidy::run(Args::default())?;
-    test::run(Args::default())
+    let mut steps = Steps::new();
+    steps.run("formatting", || repo::run(repo::cargo().args(["fmt", "--all", "--check"])));
+    steps.run("tidy", || tidy::run(Args::default()));
+    steps.run("clippy", || {
+        let mut cargo = repo::cargo();
+        cargo.args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+        repo::run(&mut cargo)
+    });
+    steps.run("documentation", || {
+        let mut cargo = repo::cargo();
+        cargo
+            .args(["doc", "--workspace", "--no-deps", "--quiet"])
+            .env("RUSTDOCFLAGS", "-D warnings");
+        repo::run(&mut cargo)
+    });
+    test::all(&mut steps)?;
+    steps.run("packages", packages);
+    steps.finish()
+}
+
+/// Each crate as a user would get it: only the files of its package, only published dependencies.
+fn packages() -> Result<()> {
+    let mut cargo = repo::cargo();
+    cargo.args(["publish", "--workspace", "--dry-run", "--quiet"]);
+    // While working, the tree holds changes; in CI it may not.
+    if std::env::var_os("CI").is_none() {
+        cargo.arg("--allow-dirty");
+    }
+    repo::run(&mut cargo)
 }

@@ -8,12 +8,15 @@ use anyhow::Result;
 use crate::args::Args;
 use crate::repo;
 
+/// Why the task may be skipped.
+pub(crate) const MISSING: &str = "miri is not installed for this toolchain (a nightly component)";
+
 const PACKAGES: [&str; 3] = ["fp8-format", "kv-scales", "paged-cache"];
 
 pub(crate) fn run(args: Args) -> Result<()> {
     args.finish()?;
     if !available() {
-        println!("skipped: miri is not installed for this toolchain (a nightly component)");
+        println!("skipped: {MISSING}");
         return Ok(());
     }
     let mut command = repo::cargo();

@@ -1,13 +1,122 @@
-//! `cargo xtask test`.
-use anyhow::Result;
+//! `cargo xtask test`: every test there is, from a clean clone, with its own set-up.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::args::Args;
-use crate::repo;
 use crate::steps::Steps;
+use crate::{consumers, miri, repo, tidy};
+
+/// Examples that are long checks or benchmarks, each behind a task of its own. Every other example
+/// is run to its end here.
+const LONG_EXAMPLES: [&str; 6] =
+    ["attention_bench", "cache_bench", "codec_bench", "exhaustive", "model_check", "smollm2_check"];
 
 pub(crate) fn run(args: Args) -> Result<()> {
     args.finish()?;
     let mut steps = Steps::new();
-    steps.run("tests", || repo::run(repo::cargo().args(["nextest", "run", "--workspace"])));
+    all(&mut steps)?;
     steps.finish()
+}
+
+/// Adds every test step to `steps`.
+pub(crate) fn all(steps: &mut Steps) -> Result<()> {
+    let metadata = tidy::metadata()?;
+    let packages = workspace_packages(&metadata)?;
+    let features = optional_features(&packages);
+
+    steps.run("unit, integration and property tests, all features", || tests(&features));
+    steps.run("doc tests", || {
+        repo::run(repo::cargo().args(["test", "--workspace", "--doc", "--features", &features]))
+    });
+    for package in &packages {
+        for example in examples(package) {
+            steps.run(&format!("example {} of {}", example, name(package)), || {
+                let mut cargo = repo::cargo();
+                cargo.args(["run", "--quiet", "--package", name(package), "--example", example]);
+                repo::run(&mut cargo)
+            });
+        }
+    }
+    let libraries: Vec<&str> = packages.iter().filter(|p| is_library(p)).map(|p| name(p)).collect();
+    for library in &libraries {
+        steps.run(&format!("{library} alone: default features, and none"), || alone(library));
+    }
+    consumers::steps(steps, &libraries)?;
+    if miri::available() {
+        steps.run("miri", || miri::run(Args::default()));
+    } else {
+        steps.skip_allowed("miri", miri::MISSING);
+    }
+    Ok(())
+}
+
+/// nextest runs each test in a process of its own and shows slow ones; plain cargo does as well.
+fn tests(features: &str) -> Result<()> {
+    let mut cargo = repo::cargo();
+    if repo::succeeds(repo::cargo().args(["nextest", "--version"])) {
+        cargo.args(["nextest", "run", "--workspace", "--features", features]);
+    } else {
+        cargo.args(["test", "--workspace", "--lib", "--bins", "--tests", "--features", features]);
+    }
+    repo::run(&mut cargo)
+}
+
+/// In a workspace build a crate can lean on features that its neighbours switch on.
+fn alone(package: &str) -> Result<()> {
+    for features in [&[][..], &["--no-default-features"]] {
+        repo::run(repo::cargo().args(["check", "--quiet", "--package", package]).args(features))?;
+    }
+    Ok(())
+}
+
+fn workspace_packages(metadata: &Value) -> Result<Vec<&Value>> {
+    let packages = metadata["packages"].as_array().context("no packages in cargo metadata")?;
+    Ok(packages.iter().filter(|package| package["source"].is_null()).collect())
+}
+
+/// Every feature of every crate, but what no machine of ours has executed.
+fn optional_features(packages: &[&Value]) -> String {
+    let mut all = Vec::new();
+    for package in packages {
+        let features = package["features"].as_object().into_iter().flatten().map(|(name, _)| name);
+        let known = features.filter(|f| !f.starts_with("unverified-") && *f != "default");
+        all.extend(known.map(|feature| format!("{}/{feature}", name(package))));
+    }
+    all.join(",")
+}
+
+fn examples<'a>(package: &'a Value) -> impl Iterator<Item = &'a str> {
+    targets(package, "example").filter(|name| !LONG_EXAMPLES.contains(name))
+}
+
+fn is_library(package: &Value) -> bool {
+    targets(package, "lib").next().is_some()
+}
+
+fn targets<'a>(package: &'a Value, kind: &'a str) -> impl Iterator<Item = &'a str> {
+    let targets = package["targets"].as_array().map_or(&[][..], Vec::as_slice);
+    let of_kind =
+        move |t: &&Value| t["kind"].as_array().is_some_and(|k| k.iter().any(|k| k == kind));
+    targets.iter().filter(of_kind).filter_map(|t| t["name"].as_str())
+}
+
+fn name(package: &Value) -> &str {
+    package["name"].as_str().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_to_build_comes_from_the_manifests() {
+        let package = json!({ "name": "a", "features": { "default": [], "x": [], "unverified-y": [] },
+            "targets": [{ "kind": ["lib"], "name": "a" }, { "kind": ["example"], "name": "short" },
+                        { "kind": ["example"], "name": "exhaustive" }] });
+        assert_eq!(optional_features(&[&package]), "a/x");
+        assert_eq!(examples(&package).collect::<Vec<_>>(), ["short"]);
+        assert!(is_library(&package) && !is_library(&json!({ "name": "b" })));
+    }
 }
