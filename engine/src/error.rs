@@ -12,12 +12,30 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// `config.json` (or `generation_config.json`) lacks a field, or the field's value is wrong.
+    /// A side file (`config.json`, `generation_config.json`, …) is not the JSON it should be.
+    #[error("{file}: {message}")]
+    Json {
+        /// The file's name.
+        file: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// `config.json` lacks a field, or the field's value is wrong.
     #[error("config.json: {field}: {message}")]
     Config {
         /// The field's path inside the file, e.g. `rope_parameters.rope_type`.
         field: String,
         /// What is wrong with it, with the value and the limit.
         message: String,
+    },
+    /// `config.json` asks for something this engine does not compute.
+    #[error("config.json: {field}: {value:?} is not supported (supported: {supported})")]
+    Unsupported {
+        /// The field's path inside the file.
+        field: String,
+        /// What it asks for.
+        value: String,
+        /// What would work.
+        supported: &'static str,
     },
 }

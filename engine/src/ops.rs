@@ -1,1 +1,0 @@
-//! The eight small operations of a decoder step, and the one matrix product.
