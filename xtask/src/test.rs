@@ -86,7 +86,7 @@ fn optional_features(packages: &[&Value]) -> String {
     all.join(",")
 }
 
-fn examples<'a>(package: &'a Value) -> impl Iterator<Item = &'a str> {
+fn examples(package: &Value) -> impl Iterator<Item = &str> {
     targets(package, "example").filter(|name| !LONG_EXAMPLES.contains(name))
 }
 

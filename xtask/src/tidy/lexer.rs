@@ -79,10 +79,10 @@ pub(crate) fn test_modules(code: &str) -> Vec<&str> {
     for (at, marker) in code.match_indices("#[cfg(test)]") {
         let rest = code[at + marker.len()..].trim_start();
         let rest = rest.strip_prefix("pub(crate) ").unwrap_or(rest);
-        if let Some((name, _)) = rest.strip_prefix("mod ").and_then(|r| r.split_once(';')) {
-            if name.bytes().all(is_word) {
-                names.push(name);
-            }
+        if let Some((name, _)) = rest.strip_prefix("mod ").and_then(|r| r.split_once(';'))
+            && name.bytes().all(is_word)
+        {
+            names.push(name);
         }
     }
     names

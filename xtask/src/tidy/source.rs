@@ -10,8 +10,8 @@ use super::{Problem, TextFile};
 const UNSAFE_FOLDERS: [&str; 4] = ["simd", "cuda", "driver", "mem"];
 
 /// Lints that no attribute may switch off.
-const FIXED_LINTS: [&str; 4] =
-    ["undocumented_unsafe_blocks", "missing_docs", "clippy::todo", "clippy::unimplemented"];
+const FIXED_LINTS: [&str; 3] =
+    ["undocumented_unsafe_blocks", "clippy::todo", "clippy::unimplemented"];
 
 pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     let sources: Vec<&TextFile> = files.iter().filter(|f| f.extension() == "rs").collect();
@@ -149,7 +149,6 @@ mod tests {
     fn lints_stay_on() {
         let bad = "#[allow(clippy::undocumented_unsafe_blocks)]\nfn f() {}";
         assert_eq!(problems("a/src/lib.rs", bad).len(), 1);
-        assert_eq!(problems("a/src/lib.rs", "#![allow(missing_docs)]").len(), 1);
         assert!(problems("a/src/lib.rs", "#[allow(clippy::too_many_arguments)]").is_empty());
     }
 
