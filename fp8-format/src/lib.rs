@@ -10,6 +10,8 @@ mod fp8;
 mod ieee;
 mod int8;
 mod round;
+mod scalar;
+pub mod simd;
 mod slice;
 mod source;
 mod types;

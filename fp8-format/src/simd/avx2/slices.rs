@@ -1,0 +1,99 @@
+//! The slice kernels: whole vectors first, then what is left through a buffer of one vector.
+
+use core::arch::x86_64::*;
+
+use super::decode::{load_codes, raw_f32x16, raw_factor};
+use super::encode::{encode as encode_lanes, store_codes};
+use super::wide::{load, store};
+use crate::code::Code;
+use crate::format::Overflow;
+use crate::scalar;
+use crate::source::Source;
+
+/// Encodes `src / scale`. The slices are of one length; the scale is finite and above zero.
+#[target_feature(enable = "avx2,f16c")]
+pub(in crate::simd) fn encode<S: Source, C: Code>(
+    src: &[S],
+    scale: f32,
+    overflow: Overflow,
+    dst: &mut [C],
+) {
+    // Dividing by 1 changes no code.
+    match (overflow, scale == 1.0) {
+        (Overflow::Saturate, true) => encode_as::<S, C, true, false>(src, scale, dst),
+        (Overflow::Saturate, false) => encode_as::<S, C, true, true>(src, scale, dst),
+        (Overflow::NonSaturating, _) => encode_as::<S, C, false, true>(src, scale, dst),
+    }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn encode_as<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
+    src: &[S],
+    scale: f32,
+    dst: &mut [C],
+) {
+    let scale = _mm256_set1_ps(scale);
+    let (blocks, rest) = src.as_chunks::<32>();
+    let (coded, coded_rest) = dst.as_chunks_mut::<32>();
+    for (block, codes) in blocks.iter().zip(coded) {
+        encode_block::<S, C, SATURATE, SCALED>(block, scale, codes);
+    }
+    if !rest.is_empty() {
+        let mut block = [S::from_f32(0.0); 32];
+        let mut codes = [C::encode(0.0, Overflow::Saturate); 32];
+        block[..rest.len()].copy_from_slice(rest);
+        encode_block::<S, C, SATURATE, SCALED>(&block, scale, &mut codes);
+        coded_rest.copy_from_slice(&codes[..rest.len()]);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn encode_block<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
+    src: &[S; 32],
+    scale: __m256,
+    dst: &mut [C; 32],
+) {
+    let (vectors, _) = src.as_chunks::<8>();
+    let mut x = [_mm256_setzero_ps(); 4];
+    for (x, vector) in x.iter_mut().zip(vectors) {
+        *x = load(vector);
+        if SCALED {
+            *x = _mm256_div_ps(*x, scale);
+        }
+    }
+    store_codes(encode_lanes::<C, SATURATE>(x), dst);
+}
+
+/// Decodes `src × scale`. The slices are of one length; the scale is finite and above zero.
+#[target_feature(enable = "avx2,f16c")]
+pub(in crate::simd) fn decode<C: Code, D: Source>(src: &[C], scale: f32, dst: &mut [D]) {
+    // Both factors in one multiplication: the one of `raw_f32x16` is a power of two, so the
+    // product with the scale is exact and the bits are the same, unless it overflows.
+    let factor = scale * const { raw_factor::<C>() };
+    if factor.is_infinite() {
+        return scalar::decode(src, scale, dst);
+    }
+    let factor = _mm256_set1_ps(factor);
+    let (blocks, rest) = src.as_chunks::<16>();
+    let (decoded, decoded_rest) = dst.as_chunks_mut::<16>();
+    for (block, x) in blocks.iter().zip(decoded) {
+        decode_block(block, factor, x);
+    }
+    if !rest.is_empty() {
+        let mut block = [C::encode(0.0, Overflow::Saturate); 16];
+        let mut x = [D::from_f32(0.0); 16];
+        block[..rest.len()].copy_from_slice(rest);
+        decode_block(&block, factor, &mut x);
+        decoded_rest.copy_from_slice(&x[..rest.len()]);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn decode_block<C: Code, D: Source>(src: &[C; 16], factor: __m256, dst: &mut [D; 16]) {
+    let [low, high] = raw_f32x16::<C>(load_codes(src));
+    let (vectors, _) = dst.as_chunks_mut::<8>();
+    store(_mm256_mul_ps(low, factor), &mut vectors[0]);
+    store(_mm256_mul_ps(high, factor), &mut vectors[1]);
+}
