@@ -35,8 +35,7 @@ const ARCHITECTURES: [(Architecture, &str, &str); 4] = [
     (Architecture::Qwen2, "Qwen2ForCausalLM", "qwen2"),
     (Architecture::Qwen3, "Qwen3ForCausalLM", "qwen3"),
 ];
-const SUPPORTED: &str =
-    "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM";
+const SUPPORTED: &str = "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM";
 
 impl Architecture {
     /// The name in `architectures`.

@@ -95,8 +95,7 @@ mod tests {
     #[test]
     fn every_element_is_written_once() {
         let (mut a, mut b) = (vec![0.0; 3 * 7], vec![0.0; 3 * 2]);
-        let mut outputs =
-            [Output { data: &mut a, width: 7 }, Output { data: &mut b, width: 2 }];
+        let mut outputs = [Output { data: &mut a, width: 7 }, Output { data: &mut b, width: 2 }];
         for_each_panel(&mut outputs, 3, 4, |index, mut panel| {
             for row in 0..3 {
                 for column in panel.start..panel.end {

@@ -28,10 +28,8 @@ fn exp(x: __m256) -> __m256 {
         p = _mm256_fmadd_ps(p, r, set(c));
     }
     // n lies in -126..=127: its sum with the bias is a normal exponent.
-    let bits = _mm256_slli_epi32::<23>(_mm256_add_epi32(
-        _mm256_cvtps_epi32(n),
-        _mm256_set1_epi32(127),
-    ));
+    let bits =
+        _mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)));
     _mm256_mul_ps(p, _mm256_castsi256_ps(bits))
 }
 
