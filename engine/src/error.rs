@@ -38,4 +38,35 @@ pub enum Error {
         /// What would work.
         supported: &'static str,
     },
+    /// The checkpoint could not be opened, or its KV scales not be resolved.
+    #[error(transparent)]
+    Scales(#[from] kv_scales::Error),
+    /// `tokenizer.json` could not be read, or a text not be encoded or decoded with it.
+    #[error("tokenizer: {message}")]
+    Tokenizer {
+        /// What is wrong.
+        message: String,
+    },
+    /// The chat template is broken, or refused the messages.
+    #[error("chat template: {message}")]
+    ChatTemplate {
+        /// What is wrong, with the template's line where known.
+        message: String,
+    },
+    /// A sampling parameter is outside its range.
+    #[error("{name} is {value}, must be {limit}")]
+    SamplingParam {
+        /// The parameter's name.
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// The values that are allowed.
+        limit: &'static str,
+    },
+    /// The model's logits are no distribution: no token can be chosen from them.
+    #[error("broken logits: {message}")]
+    Logits {
+        /// Which logit, and its value.
+        message: String,
+    },
 }
