@@ -6,6 +6,16 @@ use super::WeightType;
 pub(super) const LANES: usize = 8;
 /// Output columns of a tile.
 pub(super) const TILE_COLUMNS: usize = 4;
+/// Rows of `x` of a tile.
+pub(super) const TILE_ROWS: usize = 3;
+
+/// The lanes of a tile's accumulators, between two blocks of its depth.
+#[derive(Clone, Default)]
+#[repr(align(32))]
+pub(super) struct Lanes(pub(super) [[[f32; LANES]; TILE_COLUMNS]; TILE_ROWS]);
+
+/// A finished tile.
+pub(super) type Sums = [[f32; TILE_COLUMNS]; TILE_ROWS];
 
 /// Adds the lanes in the one order every implementation keeps.
 pub(super) fn sum_lanes(lane: [f32; LANES]) -> f32 {

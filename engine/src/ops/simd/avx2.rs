@@ -2,64 +2,112 @@
 //! weight rows by one to three input rows, twelve accumulators at most in sixteen registers.
 
 use super::super::WeightType;
-use super::super::scalar::{LANES, TILE_COLUMNS};
+use super::super::scalar::{LANES, Lanes, Sums, TILE_COLUMNS, TILE_ROWS};
+use super::{Input, Weights};
 use std::arch::x86_64::*;
 
 const F32: u8 = 0;
 const F16: u8 = 1;
 const BF16: u8 = 2;
+/// f32 that was widened into L1: nothing to fetch ahead.
+const WIDE: u8 = 3;
 
-/// # Safety
-/// AVX2, FMA and F16C; `x` holds `rows` (1 to 3) rows of `depth`, each of `w` holds `depth`
-/// weights.
-#[target_feature(enable = "avx2,fma,f16c")]
-pub(super) unsafe fn tile(
-    x: &[f32],
-    rows: usize,
+/// The depth's part of a tile, and what to do before and after it.
+struct Block {
     depth: usize,
-    w: [&[u8]; TILE_COLUMNS],
-    dtype: WeightType,
-) -> [[f32; TILE_COLUMNS]; 3] {
-    let mut y = [[0.0; TILE_COLUMNS]; 3];
-    // SAFETY: the caller's contract is each kernel's.
-    unsafe {
-        match (dtype, rows) {
-            (WeightType::F32, 1) => rows_by_four::<F32, 1>(x, depth, w, &mut y),
-            (WeightType::F32, 2) => rows_by_four::<F32, 2>(x, depth, w, &mut y),
-            (WeightType::F32, _) => rows_by_four::<F32, 3>(x, depth, w, &mut y),
-            (WeightType::F16, 1) => rows_by_four::<F16, 1>(x, depth, w, &mut y),
-            (WeightType::F16, 2) => rows_by_four::<F16, 2>(x, depth, w, &mut y),
-            (WeightType::F16, _) => rows_by_four::<F16, 3>(x, depth, w, &mut y),
-            (WeightType::Bf16, 1) => rows_by_four::<BF16, 1>(x, depth, w, &mut y),
-            (WeightType::Bf16, 2) => rows_by_four::<BF16, 2>(x, depth, w, &mut y),
-            (WeightType::Bf16, _) => rows_by_four::<BF16, 3>(x, depth, w, &mut y),
-        }
-    }
-    y
+    begin: bool,
+    end: bool,
 }
 
 /// # Safety
-/// As [`tile`], with `ROWS` rows in `x`.
+/// AVX2, FMA and F16C; every weight row holds `depth` weights; `input` holds 1 to 3 rows, each of
+/// at least `depth` from its stride on.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(super) unsafe fn tile(
+    input: Input<'_>,
+    depth: usize,
+    weights: Weights<'_>,
+    lanes: &mut Lanes,
+    begin: bool,
+    end: bool,
+) -> Sums {
+    let block = Block { depth, begin, end };
+    // SAFETY: the caller's contract is each kernel's.
+    unsafe {
+        match weights {
+            Weights::Wide(w) => by_count::<WIDE>(input, w.map(|w| w.as_ptr().cast()), lanes, block),
+            Weights::Streamed(w, dtype) => {
+                let w = w.map(<[u8]>::as_ptr);
+                match dtype {
+                    WeightType::F32 => by_count::<F32>(input, w, lanes, block),
+                    WeightType::F16 => by_count::<F16>(input, w, lanes, block),
+                    WeightType::Bf16 => by_count::<BF16>(input, w, lanes, block),
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// As [`tile`].
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn by_count<const TYPE: u8>(
+    input: Input<'_>,
+    w: [*const u8; TILE_COLUMNS],
+    lanes: &mut Lanes,
+    block: Block,
+) -> Sums {
+    // SAFETY: the caller's contract.
+    unsafe {
+        match input.count {
+            1 => rows_by_four::<TYPE, 1>(input, w, lanes, block),
+            2 => rows_by_four::<TYPE, 2>(input, w, lanes, block),
+            _ => rows_by_four::<TYPE, 3>(input, w, lanes, block),
+        }
+    }
+}
+
+/// # Safety
+/// As [`tile`], with `ROWS` rows in `input`.
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn rows_by_four<const TYPE: u8, const ROWS: usize>(
-    x: &[f32],
-    depth: usize,
-    w: [&[u8]; TILE_COLUMNS],
-    y: &mut [[f32; TILE_COLUMNS]; 3],
-) {
+    input: Input<'_>,
+    w: [*const u8; TILE_COLUMNS],
+    lanes: &mut Lanes,
+    block: Block,
+) -> Sums {
+    let Input { x, stride, .. } = input;
+    let x: [*const f32; ROWS] = std::array::from_fn(|r| x[r * stride..].as_ptr());
     let mut sum = [[_mm256_setzero_ps(); TILE_COLUMNS]; ROWS];
-    let whole = depth - depth % LANES;
+    if !block.begin {
+        for (sum, lanes) in sum.as_flattened_mut().iter_mut().zip(lanes.0.as_flattened()) {
+            // SAFETY: eight f32.
+            *sum = unsafe { _mm256_loadu_ps(lanes.as_ptr()) };
+        }
+    }
+    let whole = block.depth - block.depth % LANES;
+    // The four weight rows lie one behind the other in the file, and so do those of the next tile:
+    // its lines are asked for in order while this tile is computed. Rows are short, and the
+    // hardware would find each of them anew.
+    let mut next = w[TILE_COLUMNS - 1].wrapping_add(block.depth * bytes_of(TYPE));
     let mut k = 0;
     while k < whole {
+        if TYPE != WIDE {
+            for _ in 0..bytes_of(TYPE) / 2 {
+                _mm_prefetch::<_MM_HINT_T0>(next.cast());
+                next = next.wrapping_add(64);
+            }
+        }
         // SAFETY: `k + 8 <= depth`, and row `r < ROWS` of `x` and every weight row hold `depth`
         // elements; loads need no alignment.
         unsafe {
             let mut input = [_mm256_setzero_ps(); ROWS];
             for (r, input) in input.iter_mut().enumerate() {
-                *input = _mm256_loadu_ps(x.as_ptr().add(r * depth + k));
+                *input = _mm256_loadu_ps(x[r].add(k));
             }
             for c in 0..TILE_COLUMNS {
-                let weight = load::<TYPE>(w[c].as_ptr().add(k * bytes_of(TYPE)));
+                let weight = load::<TYPE>(w[c].add(k * bytes_of(TYPE)));
                 for r in 0..ROWS {
                     sum[r][c] = _mm256_fmadd_ps(input[r], weight, sum[r][c]);
                 }
@@ -67,30 +115,41 @@ unsafe fn rows_by_four<const TYPE: u8, const ROWS: usize>(
         }
         k += LANES;
     }
-    if whole < depth {
-        let rest = depth - whole;
+    if whole < block.depth {
+        let rest = block.depth - whole;
         for c in 0..TILE_COLUMNS {
             let mut bytes = [0u8; LANES * 4];
-            let tail = &w[c][whole * bytes_of(TYPE)..];
-            bytes[..tail.len()].copy_from_slice(tail);
-            // SAFETY: 32 bytes are at least eight weights of any type.
-            let weight = unsafe { load::<TYPE>(bytes.as_ptr()) };
-            for r in 0..ROWS {
-                let mut input = [0.0; LANES];
-                input[..rest].copy_from_slice(&x[r * depth + whole..][..rest]);
-                // SAFETY: eight f32.
-                let input = unsafe { _mm256_loadu_ps(input.as_ptr()) };
-                sum[r][c] = _mm256_fmadd_ps(input, weight, sum[r][c]);
+            let mut padded = [[0.0f32; LANES]; ROWS];
+            // SAFETY: `rest < 8` elements from `whole` on, inside each row; 32 bytes are at least
+            // eight weights of any type.
+            unsafe {
+                let tail = w[c].add(whole * bytes_of(TYPE));
+                std::ptr::copy_nonoverlapping(tail, bytes.as_mut_ptr(), rest * bytes_of(TYPE));
+                let weight = load::<TYPE>(bytes.as_ptr());
+                for r in 0..ROWS {
+                    std::ptr::copy_nonoverlapping(x[r].add(whole), padded[r].as_mut_ptr(), rest);
+                    let input = _mm256_loadu_ps(padded[r].as_ptr());
+                    sum[r][c] = _mm256_fmadd_ps(input, weight, sum[r][c]);
+                }
             }
         }
     }
-    for (sum, y) in sum.into_iter().zip(y) {
-        *y = sum_four(sum);
+    let mut y = [[0.0; TILE_COLUMNS]; TILE_ROWS];
+    if block.end {
+        for (sum, y) in sum.into_iter().zip(&mut y) {
+            *y = sum_four(sum);
+        }
+    } else {
+        for (sum, lanes) in sum.as_flattened().iter().zip(lanes.0.as_flattened_mut()) {
+            // SAFETY: eight f32.
+            unsafe { _mm256_storeu_ps(lanes.as_mut_ptr(), *sum) };
+        }
     }
+    y
 }
 
 const fn bytes_of(ty: u8) -> usize {
-    if ty == F32 { 4 } else { 2 }
+    if matches!(ty, F32 | WIDE) { 4 } else { 2 }
 }
 
 /// Eight weights, widened exactly.
@@ -103,7 +162,7 @@ unsafe fn load<const TYPE: u8>(p: *const u8) -> __m256 {
     // SAFETY: the caller's contract; unaligned loads.
     unsafe {
         match TYPE {
-            F32 => _mm256_loadu_ps(p.cast()),
+            F32 | WIDE => _mm256_loadu_ps(p.cast()),
             F16 => _mm256_cvtph_ps(_mm_loadu_si128(p.cast())),
             _ => {
                 let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
@@ -151,8 +210,10 @@ pub(super) unsafe fn widen(bytes: &[u8], dtype: WeightType, out: &mut [f32]) {
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn widen_as<const TYPE: u8>(bytes: &[u8], out: &mut [f32]) {
     for (i, out) in out.chunks_exact_mut(LANES).enumerate() {
-        // SAFETY: group `i` is whole in `out` and so in `bytes`.
+        // SAFETY: group `i` is whole in `out` and so in `bytes`; a prefetch may go anywhere.
         unsafe {
+            let ahead = bytes.as_ptr().wrapping_add(i * LANES * bytes_of(TYPE));
+            _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(TILE_COLUMNS * bytes.len()).cast());
             let weight = load::<TYPE>(bytes.as_ptr().add(i * LANES * bytes_of(TYPE)));
             _mm256_storeu_ps(out.as_mut_ptr(), weight);
         }

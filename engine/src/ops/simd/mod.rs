@@ -5,7 +5,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx2_math;
 
-use super::{WeightType, scalar};
+use super::WeightType;
+use super::scalar::{Lanes, Sums, TILE_COLUMNS, TILE_ROWS};
 use std::sync::OnceLock;
 
 /// What this machine can run.
@@ -36,30 +37,53 @@ fn detect() -> Isa {
     Isa::Scalar
 }
 
-/// Up to three rows of `x` against four rows of weights; rows beyond those of `x` are unspecified.
+/// One to three rows of inputs, `stride` apart.
+#[derive(Clone, Copy)]
+pub(super) struct Input<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) count: usize,
+    pub(super) stride: usize,
+}
+
+/// Four rows of weights.
+#[derive(Clone, Copy)]
+pub(super) enum Weights<'a> {
+    /// As they lie in the file, one behind the other: read once, so fetched ahead.
+    Streamed([&'a [u8]; TILE_COLUMNS], WeightType),
+    /// Widened into L1.
+    Wide([&'a [f32]; TILE_COLUMNS]),
+}
+
+/// One tile over one block of depth: starts from zero if `begin`, else from `lanes`; sums the
+/// lanes if `end` (rows beyond `count` are unspecified), else leaves them in `lanes`.
 #[inline]
 pub(super) fn tile(
     isa: Isa,
-    x: &[f32],
-    depth: usize,
-    w: [&[u8]; scalar::TILE_COLUMNS],
-    dtype: WeightType,
-) -> [[f32; scalar::TILE_COLUMNS]; 3] {
-    let rows = x.len() / depth;
-    assert!(matches!(rows, 1..=3) && x.len() == rows * depth, "one to three whole rows");
-    assert!(w.iter().all(|w| w.len() == depth * dtype.size()), "weight rows of the same depth");
-    match isa {
-        Isa::Scalar => {
-            let mut y = [[0.0; scalar::TILE_COLUMNS]; 3];
-            for (x, y) in x.chunks_exact(depth).zip(&mut y) {
-                *y = w.map(|w| scalar::dot(x, w, dtype));
-            }
-            y
+    input: Input<'_>,
+    weights: Weights<'_>,
+    lanes: &mut Lanes,
+    begin: bool,
+    end: bool,
+) -> Sums {
+    let depth = match weights {
+        Weights::Streamed(w, dtype) => {
+            let depth = w[0].len() / dtype.size();
+            assert!(w.iter().all(|w| w.len() == depth * dtype.size()));
+            depth
         }
+        Weights::Wide(w) => {
+            assert!(w.iter().all(|row| row.len() == w[0].len()));
+            w[0].len()
+        }
+    };
+    let Input { x, count, stride } = input;
+    assert!(matches!(count, 1..=TILE_ROWS) && x.len() >= (count - 1) * stride + depth);
+    match isa {
+        Isa::Scalar => unreachable!("the scalar product has no tiles"),
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: `Avx2` is only made where the features were detected; every slice holds `depth`
-        // elements per row, as asserted above.
-        Isa::Avx2 => unsafe { avx2::tile(x, rows, depth, w, dtype) },
+        // SAFETY: `Avx2` is only made where the features were detected; every weight row holds
+        // `depth` elements, and so does every row of `x` at its stride, as asserted above.
+        Isa::Avx2 => unsafe { avx2::tile(input, depth, weights, lanes, begin, end) },
     }
 }
 
@@ -98,10 +122,4 @@ pub(super) fn sum_exp(isa: Isa, x: &[f32], max: f32) -> f64 {
         // SAFETY: the features were detected.
         Isa::Avx2 => unsafe { avx2_math::sum_exp(x, max) },
     }
-}
-
-/// The bytes of a widened panel.
-pub(super) fn as_bytes(x: &[f32]) -> &[u8] {
-    // SAFETY: every byte of an f32 is initialised, and a byte needs no alignment.
-    unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), size_of_val(x)) }
 }
