@@ -22,6 +22,14 @@ impl FreeList {
         self.len
     }
 
+    /// The blocks from front to back.
+    pub(crate) fn iter<'a>(&self, links: &'a Links) -> impl Iterator<Item = BlockId> + use<'a> {
+        let first = Some(self.head).filter(|block| !block.is_null());
+        std::iter::successors(first, |block| {
+            Some(BlockId(links[block.at()][NEXT])).filter(|block| !block.is_null())
+        })
+    }
+
     pub(crate) fn push_front(&mut self, links: &mut Links, block: BlockId) {
         links[block.at()] = [0, self.head.0];
         match self.head {
@@ -63,5 +71,41 @@ impl FreeList {
             _ => links[next as usize][PREV] = prev,
         }
         self.len -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(list: &FreeList, links: &Links) -> Vec<u32> {
+        let order: Vec<u32> = list.iter(links).map(BlockId::index).collect();
+        assert_eq!(order.len(), list.len());
+        order
+    }
+
+    #[test]
+    fn keeps_its_order_under_pushes_pops_and_removals() {
+        let mut links = vec![[0; 2]; 8];
+        let mut list = FreeList::default();
+        assert_eq!(list.pop_front(&mut links), None);
+        for block in 1..=5 {
+            list.push_back(&mut links, BlockId(block));
+        }
+        list.push_front(&mut links, BlockId(6));
+        assert_eq!(order(&list, &links), [6, 1, 2, 3, 4, 5]);
+        list.remove(&mut links, BlockId(3));
+        list.remove(&mut links, BlockId(6));
+        list.remove(&mut links, BlockId(5));
+        assert_eq!(order(&list, &links), [1, 2, 4]);
+        assert_eq!(list.pop_front(&mut links), Some(BlockId(1)));
+        list.push_back(&mut links, BlockId(7));
+        assert_eq!(order(&list, &links), [2, 4, 7]);
+        for block in [7, 4, 2] {
+            list.remove(&mut links, BlockId(block));
+        }
+        assert_eq!(order(&list, &links), []);
+        list.push_front(&mut links, BlockId(2));
+        assert_eq!(order(&list, &links), [2]);
     }
 }

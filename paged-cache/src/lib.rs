@@ -1,30 +1,42 @@
 //! A block allocator for paged KV caches: block tables, copy-on-write, prefix sharing.
-//!
-//! ```
-//! use paged_cache::{CacheConfig, PagedCache, SeqId};
-//!
-//! let mut cache = PagedCache::new(CacheConfig::new(64, 16))?;
-//! let seq = SeqId(1);
-//! assert_eq!(cache.admit(seq, &[7; 20])?.slots.len(), 20);
-//! let append = cache.append(seq, 1)?;
-//! assert_eq!(append.slots.positions(), 20..21);
-//! assert_eq!(cache.block_table(seq)?.len(), 2);
-//! cache.free(seq)?;
-//! assert_eq!(cache.num_free_blocks(), 63);
-//! # Ok::<(), paged_cache::Error>(())
-//! ```
 
+mod admit;
 mod cache;
+mod capacity;
+mod commit;
 mod config;
+mod display;
 mod error;
+mod events;
 mod free_list;
+mod group;
+mod grow;
 mod ids;
+mod index;
+mod key;
+mod level;
+mod lookup;
+mod moves;
+mod pin;
 mod pool;
+mod prompt;
+mod resize;
 mod sequence;
 mod slots;
+mod stats;
+mod swap;
 
-pub use cache::{Admission, Append, PagedCache};
-pub use config::CacheConfig;
+pub use admit::Admission;
+pub use cache::PagedCache;
+pub use capacity::SharedBlocks;
+pub use config::{CacheConfig, Tier};
 pub use error::{Error, Result};
-pub use ids::{BlockCopy, BlockId, SeqId, Slot};
+pub use events::{BlockRemoved, BlockStored, Event};
+pub use group::{Attention, Group};
+pub use grow::Append;
+pub use ids::{BlockCopy, BlockId, PinId, SeqId, Slot};
+pub use key::{BlockKey, identity};
+pub use moves::{Move, Place};
+pub use prompt::Prompt;
 pub use slots::Slots;
+pub use stats::Stats;

@@ -1,6 +1,6 @@
 //! The everyday calls: what they give, what they refuse, and that a refusal changes nothing.
 
-use paged_cache::{BlockCopy, BlockId, CacheConfig, Error, PagedCache, SeqId};
+use paged_cache::{BlockCopy, BlockId, CacheConfig, Error, PagedCache, SeqId, Slot};
 
 const A: SeqId = SeqId(1);
 const B: SeqId = SeqId(2);
@@ -16,11 +16,11 @@ fn indices(blocks: &[BlockId]) -> Vec<u32> {
 #[test]
 fn slots_follow_the_block_table() {
     let mut cache = cache(10);
-    let slots: Vec<_> = cache.admit(A, &[0; 6]).unwrap().slots.map(|s| s.index()).collect();
+    let slots: Vec<_> = cache.admit(A, &[0; 6]).unwrap().slots.map(Slot::index).collect();
     assert_eq!(slots, [4, 5, 6, 7, 8, 9]);
     let append = cache.append(A, 3).unwrap();
     assert!(append.copies.is_empty());
-    assert_eq!(append.slots.map(|s| s.index()).collect::<Vec<_>>(), [10, 11, 12]);
+    assert_eq!(append.slots.map(Slot::index).collect::<Vec<_>>(), [10, 11, 12]);
     assert_eq!(indices(cache.block_table(A).unwrap()), [1, 2, 3]);
     cache.truncate(A, 4).unwrap();
     assert_eq!(indices(cache.block_table(A).unwrap()), [1]);
@@ -39,7 +39,7 @@ fn a_fork_copies_on_write() {
     assert_eq!(append.copies, [BlockCopy { src: append.copies[0].src, dst: append.copies[0].dst }]);
     let copy = append.copies[0];
     assert_eq!((copy.src.index(), copy.dst.index()), (2, 3));
-    assert_eq!(append.slots.map(|s| s.index()).collect::<Vec<_>>(), [14]);
+    assert_eq!(append.slots.map(Slot::index).collect::<Vec<_>>(), [14]);
     // The parent is now alone on its last block.
     assert!(cache.append(A, 1).unwrap().copies.is_empty());
     assert_eq!(indices(cache.block_table(A).unwrap()), [1, 2]);
@@ -84,7 +84,7 @@ fn bad_configurations_are_refused() {
 fn a_budget_becomes_blocks() {
     let config = CacheConfig::from_budget(1 << 20, 1000, 16).unwrap();
     assert_eq!((config.num_blocks, config.num_tokens()), (1048, 1048 * 16));
-    assert_eq!(CacheConfig::new(1536, 16).max_concurrency(16384), 1.5);
+    assert_eq!(CacheConfig::new(1536, 16).max_concurrency(16384, 16384), 1.5);
 }
 
 #[test]
