@@ -3,14 +3,14 @@
 //! Every timed result is checked against a plain reference before its figure is printed, and a
 //! speed stands beside a limit that was measured in the same run. Run by `cargo xtask bench`.
 
-mod accuracy;
+//TMP mod accuracy;
 mod allocator;
-mod attention;
-mod capacity;
+//TMP mod attention;
+//TMP mod capacity;
 mod codec;
-mod generation;
+//TMP mod generation;
 mod machine;
-mod model;
+//TMP mod model;
 mod report;
 mod timing;
 
@@ -44,14 +44,14 @@ struct Options {
 /// A part of the report: its name, and what makes it.
 type Section = (&'static str, fn(&Options, &mut Report) -> Result<(), Failure>);
 
-const SECTIONS: [Section; 7] = [
+const SECTIONS: [Section; 3] = [
     ("machine", machine::run),
     ("codec", codec::run),
-    ("attention", attention::run),
+    //TMP ("attention", attention::run),
     ("allocator", allocator::run),
-    ("capacity", capacity::run),
-    ("generation", generation::run),
-    ("accuracy", accuracy::run),
+    //TMP ("capacity", capacity::run),
+    //TMP ("generation", generation::run),
+    //TMP ("accuracy", accuracy::run),
 ];
 
 fn main() -> ExitCode {
