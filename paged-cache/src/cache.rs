@@ -175,14 +175,19 @@ impl PagedCache {
         self.sequences.len()
     }
 
-    /// How many holders a block of the device has: sequences, pins, moves under way.
-    pub fn ref_count(&self, block: BlockId) -> u32 {
-        self.levels[0].pool.ref_count(block)
+    /// How many holders a block has: sequences, pins, moves under way. None if there is no such block.
+    pub fn ref_count(&self, block: impl Into<Place>) -> u32 {
+        self.known(block.into()).map_or(0, |(level, block)| level.pool.ref_count(block))
     }
 
-    /// Whether a block of the device can be hit.
-    pub fn is_cached(&self, block: BlockId) -> bool {
-        self.levels[0].pool.is_cached(block)
+    /// Whether a block's content can be found.
+    pub fn is_cached(&self, block: impl Into<Place>) -> bool {
+        self.known(block.into()).is_some_and(|(level, block)| level.pool.is_cached(block))
+    }
+
+    fn known(&self, Place { level, block }: Place) -> Option<(&Level, BlockId)> {
+        let level = self.levels.get(usize::from(level))?;
+        (block.at() < level.pool.len()).then_some((level, block))
     }
 
     /// The sequences in the order they should give way when blocks run out: last come, first to go.

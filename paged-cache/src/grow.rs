@@ -55,8 +55,7 @@ impl PagedCache {
             needed = needed.saturating_add(group.blocks(end).saturating_sub(table.blocks.len()));
             if n > 0 && start % group.block_size != 0 {
                 let last = table.blocks[group.full_blocks(start)];
-                needed +=
-                    usize::from(device.pool.ref_count(last) > 1 || device.pool.is_cached(last));
+                needed = needed.saturating_add(usize::from(!device.pool.is_writable(last)));
             }
             let skipped = group.skipped_blocks(start);
             if skipped > table.num_skipped {

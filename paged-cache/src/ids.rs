@@ -42,6 +42,12 @@ impl fmt::Display for BlockId {
     }
 }
 
+impl From<u32> for BlockId {
+    fn from(index: u32) -> Self {
+        Self(index)
+    }
+}
+
 impl From<BlockId> for u32 {
     fn from(block: BlockId) -> Self {
         block.0

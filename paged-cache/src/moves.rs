@@ -20,6 +20,13 @@ pub struct Place {
     pub block: BlockId,
 }
 
+impl From<BlockId> for Place {
+    /// The block on the device.
+    fn from(block: BlockId) -> Self {
+        Self { level: 0, block }
+    }
+}
+
 /// One block to be copied from one level to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Move {
