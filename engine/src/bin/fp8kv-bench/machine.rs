@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use attn_kernels::{Backend, CacheShape, CpuBackend};
+use fp8_format::ElementType;
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -10,53 +12,67 @@ use crate::Options;
 use crate::report::{Failure, Report, gb};
 use crate::timing::best;
 
-/// Larger than the last-level cache of any machine this is meant for.
+/// Larger than the last-level cache of the machines this is meant for.
 const BYTES: usize = 512 << 20;
 
 pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure> {
     let cores = rayon::current_num_threads();
-    let words = if options.quick { BYTES / 4 } else { BYTES } / 8;
-    let memory: Vec<u64> = (0..words as u64).into_par_iter().collect();
-    let expected = (words as u64 - 1) * words as u64 / 2;
+    let size = if options.quick { BYTES / 4 } else { BYTES };
+    // The memory of a KV cache, with whatever pages it gets: what attention reads from.
+    let backend = CpuBackend::new();
+    let shape = CacheShape::new(size >> 12, 16, 1, 256, ElementType::F8E4M3, ElementType::F8E4M3);
+    let mut cache = backend.new_cache(shape)?;
+    let words = cache.buffers_mut().0.bytes_mut();
+    for (i, word) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+        *word = (i as u64).to_le_bytes();
+    }
+    let (memory, huge_pages) = (cache.k().bytes(), cache.k().huge_pages());
+    let words = (size / 8) as u64;
+    let expected = (words - 1) * words / 2;
 
     let budget = Duration::from_millis(if options.quick { 500 } else { 1500 });
     let (mut one, mut all) = (0, 0);
-    let seconds = best(budget, || one = sum(&memory));
-    report.read_one = (words * 8) as f64 / seconds;
-    let part = words.div_ceil(cores);
+    let seconds = best(budget, || one = sum(memory));
+    report.read_one = size as f64 / seconds;
+    let part = (size / cores).next_multiple_of(1 << 12);
     let seconds = best(budget, || all = memory.par_chunks(part).map(sum).sum());
-    report.read_all = (words * 8) as f64 / seconds;
+    report.read_all = size as f64 / seconds;
     if (one, all) != (expected, expected) {
         return Err(Failure::new("the read loop did not read what was written"));
     }
 
-    let (name, simd, pages) = (cpu_name(), instruction_sets(), huge_pages());
+    let (name, simd) = (cpu_name(), instruction_sets());
     report.heading("Machine");
     report.note(&format!("  {name}, {cores} threads, {}", simd.join(" ")));
     report.note(&format!(
-        "  reads {} GB/s with one thread, {} GB/s with all; transparent huge pages: {pages}",
+        "  kernels use {}; the cache's memory is {}",
+        backend.isa(),
+        if huge_pages { "on huge pages" } else { "on ordinary pages" }
+    ));
+    report.note(&format!(
+        "  that memory is read at {} GB/s by one thread, {} GB/s by all",
         gb(report.read_one),
         gb(report.read_all)
     ));
     report.add(
         "machine",
-        json!({ "cpu": name, "threads": cores, "simd": simd, "transparent_huge_pages": pages,
+        json!({ "cpu": name, "threads": cores, "simd": simd, "kernels": backend.isa(),
+                "huge_pages": huge_pages,
                 "read_bytes_per_second": { "one_thread": report.read_one,
                                            "all_threads": report.read_all } }),
     );
     Ok(())
 }
 
-/// Adds everything up, sixteen numbers at a time: bound by memory, not by the additions.
-fn sum(words: &[u64]) -> u64 {
+/// Adds everything up, sixteen words at a time: bound by memory, not by the additions.
+fn sum(bytes: &[u8]) -> u64 {
     let mut sums = [0u64; 16];
-    let (chunks, rest) = std::hint::black_box(words).as_chunks::<16>();
-    for chunk in chunks {
-        for (sum, word) in sums.iter_mut().zip(chunk) {
-            *sum = sum.wrapping_add(*word);
+    for chunk in std::hint::black_box(bytes).as_chunks::<128>().0 {
+        for (sum, word) in sums.iter_mut().zip(chunk.as_chunks::<8>().0) {
+            *sum = sum.wrapping_add(u64::from_le_bytes(*word));
         }
     }
-    sums.iter().chain(rest).fold(0, |total, &n| total.wrapping_add(n))
+    sums.iter().fold(0, |total, &n| total.wrapping_add(n))
 }
 
 fn cpu_name() -> String {
@@ -78,12 +94,4 @@ fn instruction_sets() -> Vec<&'static str> {
         found.push("no SIMD that is used here");
     }
     found
-}
-
-/// What the kernel's setting allows; the attention section says what the pool got.
-fn huge_pages() -> String {
-    let setting = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
-    let setting = setting.unwrap_or_default();
-    let chosen = setting.split_once('[').and_then(|(_, rest)| rest.split_once(']'));
-    chosen.map_or_else(|| "unknown".to_owned(), |(name, _)| name.to_owned())
 }

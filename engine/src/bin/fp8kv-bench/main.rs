@@ -3,14 +3,14 @@
 //! Every timed result is checked against a plain reference before its figure is printed, and a
 //! speed stands beside a limit that was measured in the same run. Run by `cargo xtask bench`.
 
-//TMP mod accuracy;
+mod accuracy;
 mod allocator;
-//TMP mod attention;
-//TMP mod capacity;
+mod attention;
+mod capacity;
 mod codec;
-//TMP mod generation;
+mod generation;
 mod machine;
-//TMP mod model;
+mod model;
 mod report;
 mod timing;
 
@@ -44,14 +44,14 @@ struct Options {
 /// A part of the report: its name, and what makes it.
 type Section = (&'static str, fn(&Options, &mut Report) -> Result<(), Failure>);
 
-const SECTIONS: [Section; 3] = [
+const SECTIONS: [Section; 7] = [
     ("machine", machine::run),
     ("codec", codec::run),
-    //TMP ("attention", attention::run),
+    ("attention", attention::run),
     ("allocator", allocator::run),
-    //TMP ("capacity", capacity::run),
-    //TMP ("generation", generation::run),
-    //TMP ("accuracy", accuracy::run),
+    ("capacity", capacity::run),
+    ("generation", generation::run),
+    ("accuracy", accuracy::run),
 ];
 
 fn main() -> ExitCode {
