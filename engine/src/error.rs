@@ -69,4 +69,53 @@ pub enum Error {
         /// Which logit, and its value.
         message: String,
     },
+    /// The checkpoint has no `config.json`.
+    #[error("no config.json: the model's shape is unknown")]
+    NoConfig,
+    /// A tensor the architecture needs is not in the checkpoint.
+    #[error("tensor {name} is missing")]
+    MissingTensor {
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor's shape does not fit the config.
+    #[error("tensor {name}: shape {shape:?}, the config needs {want:?}")]
+    TensorShape {
+        /// The tensor.
+        name: String,
+        /// The shape in the file.
+        shape: Vec<usize>,
+        /// The shape the config gives it.
+        want: Vec<usize>,
+    },
+    /// A weight is stored in a type this engine does not multiply.
+    #[error("tensor {name}: weights of type {dtype} are not supported (supported: F32, F16, BF16)")]
+    TensorDtype {
+        /// The tensor.
+        name: String,
+        /// The type's name in safetensors.
+        dtype: &'static str,
+    },
+    /// The checkpoint's weights are quantized.
+    #[error("tensor {name}: quantized weights are not supported, only a quantized KV cache is")]
+    QuantizedWeights {
+        /// The tensor that belongs to a quantized weight.
+        name: String,
+    },
+    /// A shard is not as long as when its header was read.
+    #[error("{file}: changed while it was opened: {len} bytes, was {was}")]
+    ShardChanged {
+        /// The shard.
+        file: String,
+        /// Its length now.
+        len: u64,
+        /// Its length when the header was read.
+        was: u64,
+    },
+    /// An attention backend refused its arguments.
+    #[error(transparent)]
+    Attention(#[from] attn_kernels::Error),
+    /// The block allocator refused.
+    #[error(transparent)]
+    Cache(#[from] paged_cache::Error),
 }

@@ -1,0 +1,48 @@
+//! Stored elements in scalar code: the specification that SIMD is checked against.
+
+use fp8_format::{ElementType, F8E4M3, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, decode_slice, encode_slice};
+use half::{bf16, f16};
+
+use crate::mem::{codes, codes_mut};
+
+/// Stores `src / scale` into `dst`, which has `stored.size()` bytes per element (little endian).
+pub(crate) fn encode(stored: ElementType, src: &[f32], scale: f32, dst: &mut [u8]) {
+    match stored {
+        ElementType::F32 => put(src, dst, f32::to_le_bytes),
+        ElementType::F16 => put(src, dst, |x| f16::from_f32(x).to_le_bytes()),
+        ElementType::Bf16 => put(src, dst, |x| bf16::from_f32(x).to_le_bytes()),
+        ElementType::F8E4M3 => encode_slice(src, scale, codes_mut::<F8E4M3>(dst)),
+        ElementType::F8E5M2 => encode_slice(src, scale, codes_mut::<F8E5M2>(dst)),
+        ElementType::F8E4M3Fnuz => encode_slice(src, scale, codes_mut::<F8E4M3Fnuz>(dst)),
+        ElementType::F8E5M2Fnuz => encode_slice(src, scale, codes_mut::<F8E5M2Fnuz>(dst)),
+        ElementType::Int8 => encode_slice(src, scale, codes_mut::<i8>(dst)),
+    }
+}
+
+/// Reads the codes of `src` as numbers, without their scale. Exact for every type.
+pub(crate) fn decode(stored: ElementType, src: &[u8], dst: &mut [f32]) {
+    match stored {
+        ElementType::F32 => get(src, dst, f32::from_le_bytes),
+        ElementType::F16 => get(src, dst, |b| f16::from_le_bytes(b).to_f32()),
+        ElementType::Bf16 => get(src, dst, |b| bf16::from_le_bytes(b).to_f32()),
+        ElementType::F8E4M3 => decode_slice(codes::<F8E4M3>(src), 1.0, dst),
+        ElementType::F8E5M2 => decode_slice(codes::<F8E5M2>(src), 1.0, dst),
+        ElementType::F8E4M3Fnuz => decode_slice(codes::<F8E4M3Fnuz>(src), 1.0, dst),
+        ElementType::F8E5M2Fnuz => decode_slice(codes::<F8E5M2Fnuz>(src), 1.0, dst),
+        ElementType::Int8 => decode_slice(codes::<i8>(src), 1.0, dst),
+    }
+}
+
+fn put<const N: usize>(src: &[f32], dst: &mut [u8], to_bytes: impl Fn(f32) -> [u8; N]) {
+    let (dst, _) = dst.as_chunks_mut::<N>();
+    for (d, &x) in dst.iter_mut().zip(src) {
+        *d = to_bytes(x);
+    }
+}
+
+fn get<const N: usize>(src: &[u8], dst: &mut [f32], from_bytes: impl Fn([u8; N]) -> f32) {
+    let (src, _) = src.as_chunks::<N>();
+    for (d, &b) in dst.iter_mut().zip(src) {
+        *d = from_bytes(b);
+    }
+}

@@ -1,0 +1,161 @@
+//! The errors of this crate. Each is raised before anything is allocated or changed.
+
+use crate::shape::CacheShape;
+
+/// Why a cache, a plan or a call was refused.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A dimension that must not be zero is.
+    #[error("{name} is 0, must be at least 1")]
+    ZeroDimension {
+        /// Which dimension.
+        name: &'static str,
+    },
+    /// The block size is not a power of two between 8 and 256.
+    #[error("block_size is {value}, must be a power of two from 8 to 256")]
+    BlockSize {
+        /// The value given.
+        value: usize,
+    },
+    /// The head dimension is not a multiple of 8, or exceeds the largest supported.
+    #[error("head_dim is {value}, must be a multiple of 8, at most {limit}")]
+    HeadDim {
+        /// The value given.
+        value: usize,
+        /// The largest head dimension.
+        limit: usize,
+    },
+    /// The cache would exceed what the address space or the block ids allow.
+    #[error("cache of {num_blocks} blocks does not fit: {reason}")]
+    CacheTooLarge {
+        /// The number of blocks asked for.
+        num_blocks: usize,
+        /// Which limit it meets.
+        reason: &'static str,
+    },
+    /// The system did not give the memory.
+    #[error("cannot allocate {bytes} bytes for the cache: {reason}")]
+    OutOfMemory {
+        /// The size asked for.
+        bytes: usize,
+        /// What the system said.
+        reason: String,
+    },
+    /// Query heads do not divide evenly over KV heads.
+    #[error("num_heads is {num_heads}, must be a multiple of num_kv_heads, {num_kv_heads}")]
+    HeadGroups {
+        /// Query heads.
+        num_heads: usize,
+        /// KV heads of the cache.
+        num_kv_heads: usize,
+    },
+    /// A number that must be finite (and, where said, positive) is not.
+    #[error("{name} is {value}, must be {limit}")]
+    BadNumber {
+        /// What the number is.
+        name: &'static str,
+        /// Its value.
+        value: f32,
+        /// What it must be.
+        limit: &'static str,
+    },
+    /// A list has one entry per head, and the wrong number of them.
+    #[error("{name} has {len} values, must have {expected}")]
+    PerHeadLength {
+        /// Which list.
+        name: &'static str,
+        /// Its length.
+        len: usize,
+        /// The number of heads it is for.
+        expected: usize,
+    },
+    /// A scale other than 1 with a storage type that takes none.
+    #[error("{name} is {value} but {element_type} storage takes no scale (must be 1)")]
+    UnquantizedScale {
+        /// Which scale.
+        name: &'static str,
+        /// Its value.
+        value: f32,
+        /// The storage type.
+        element_type: &'static str,
+    },
+    /// This backend cannot do what was asked.
+    #[error("{backend} backend does not support {what}")]
+    Unsupported {
+        /// The backend.
+        backend: &'static str,
+        /// What was asked.
+        what: String,
+    },
+    /// Two options exclude each other.
+    #[error("{a} cannot be combined with {b}")]
+    Conflict {
+        /// One option.
+        a: &'static str,
+        /// The other.
+        b: &'static str,
+    },
+    /// With a causal mask the query tokens are the last of the KV tokens.
+    #[error("sequence {sequence}: q_len {q_len} exceeds kv_len {kv_len} (kv_len counts them)")]
+    QueryBeyondKv {
+        /// Index of the sequence in the batch.
+        sequence: usize,
+        /// Its query tokens.
+        q_len: usize,
+        /// Its KV tokens.
+        kv_len: usize,
+    },
+    /// A sequence has more tokens than its block table holds.
+    #[error("sequence {sequence}: kv_len {kv_len} needs {needed} blocks, its table has {len}")]
+    BlockTableTooShort {
+        /// Index of the sequence in the batch.
+        sequence: usize,
+        /// Its KV tokens.
+        kv_len: usize,
+        /// Blocks they fill.
+        needed: usize,
+        /// Blocks in the table.
+        len: usize,
+    },
+    /// A block id is not in the cache.
+    #[error("{place}: block {block} is out of range, the cache has {num_blocks} blocks")]
+    BlockOutOfRange {
+        /// Where the id stands.
+        place: String,
+        /// The id.
+        block: u32,
+        /// Blocks in the cache.
+        num_blocks: usize,
+    },
+    /// A slot is not in the cache.
+    #[error("slots[{index}] is {slot}, the cache has {num_slots} slots")]
+    SlotOutOfRange {
+        /// Index in the slot list.
+        index: usize,
+        /// The slot.
+        slot: i64,
+        /// Slots in the cache.
+        num_slots: usize,
+    },
+    /// A tensor has the wrong number of elements.
+    #[error("{name} has {len} elements, must have {expected} ({shape})")]
+    BufferLength {
+        /// Which tensor.
+        name: &'static str,
+        /// Its length.
+        len: usize,
+        /// What it must be.
+        expected: usize,
+        /// The shape it stands for.
+        shape: &'static str,
+    },
+    /// A plan was made for another cache shape.
+    #[error("plan was made for {planned:?}, the cache is {cache:?}")]
+    PlanMismatch {
+        /// The shape the plan was made for.
+        planned: Box<CacheShape>,
+        /// The shape of the cache given.
+        cache: Box<CacheShape>,
+    },
+}

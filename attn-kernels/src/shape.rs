@@ -1,0 +1,127 @@
+//! The shape of one layer's cache: how many blocks of how many tokens, heads and elements, stored how.
+
+use fp8_format::ElementType;
+
+use crate::error::Error;
+
+/// The order of the axes inside one block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum KvLayout {
+    /// `[block_size][num_kv_heads][head_dim]`: a token's heads lie together (vLLM's default).
+    #[default]
+    Nhd,
+    /// `[num_kv_heads][block_size][head_dim]`: a head's tokens lie together.
+    Hnd,
+}
+
+/// The shape of one layer's K and V blocks. K and V may be stored as different types.
+///
+/// The fields are public and may be changed; every backend call checks them with
+/// [`validate`](Self::validate).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct CacheShape {
+    /// Blocks in the pool, the null block 0 included.
+    pub num_blocks: usize,
+    /// Tokens per block: a power of two, 8 to 256.
+    pub block_size: usize,
+    /// Heads of K and V.
+    pub num_kv_heads: usize,
+    /// Elements per head: a multiple of 8, at most [`MAX_HEAD_DIM`](Self::MAX_HEAD_DIM).
+    pub head_dim: usize,
+    /// The order of the axes inside a block.
+    pub layout: KvLayout,
+    /// How K is stored.
+    pub k_type: ElementType,
+    /// How V is stored.
+    pub v_type: ElementType,
+}
+
+impl CacheShape {
+    /// The largest head dimension.
+    pub const MAX_HEAD_DIM: usize = 1024;
+
+    /// A shape in the [`KvLayout::Nhd`] layout; it is checked where it is used.
+    pub const fn new(
+        num_blocks: usize,
+        block_size: usize,
+        num_kv_heads: usize,
+        head_dim: usize,
+        k_type: ElementType,
+        v_type: ElementType,
+    ) -> Self {
+        let layout = KvLayout::Nhd;
+        Self { num_blocks, block_size, num_kv_heads, head_dim, layout, k_type, v_type }
+    }
+
+    /// The same shape in another layout.
+    pub const fn with_layout(mut self, layout: KvLayout) -> Self {
+        self.layout = layout;
+        self
+    }
+
+    /// Checks every dimension and that the total size can be addressed.
+    pub fn validate(&self) -> Result<(), Error> {
+        for (name, value) in [("num_blocks", self.num_blocks), ("num_kv_heads", self.num_kv_heads)]
+        {
+            if value == 0 {
+                return Err(Error::ZeroDimension { name });
+            }
+        }
+        if !self.block_size.is_power_of_two() || !(8..=256).contains(&self.block_size) {
+            return Err(Error::BlockSize { value: self.block_size });
+        }
+        let d = self.head_dim;
+        if d == 0 || !d.is_multiple_of(8) || d > Self::MAX_HEAD_DIM {
+            return Err(Error::HeadDim { value: d, limit: Self::MAX_HEAD_DIM });
+        }
+        let too_large = |reason| Error::CacheTooLarge { num_blocks: self.num_blocks, reason };
+        if u32::try_from(self.num_blocks).is_err() {
+            return Err(too_large("block ids are 32 bits"));
+        }
+        // 8 bytes per element bounds every storage type, for K and V together.
+        [self.num_blocks, self.block_size, self.num_kv_heads, d, 8]
+            .into_iter()
+            .try_fold(1usize, usize::checked_mul)
+            .filter(|&bytes| isize::try_from(bytes).is_ok())
+            .map(|_| ())
+            .ok_or_else(|| too_large("its size in bytes overflows"))
+    }
+
+    /// Tokens the cache holds: `num_blocks × block_size`.
+    pub const fn num_slots(&self) -> usize {
+        self.num_blocks * self.block_size
+    }
+
+    /// Elements of K (or V) in one block.
+    pub const fn block_elements(&self) -> usize {
+        self.block_size * self.num_kv_heads * self.head_dim
+    }
+
+    /// Bytes of K and V in one block.
+    pub const fn block_bytes(&self) -> usize {
+        self.block_elements() * (self.k_type.size() + self.v_type.size())
+    }
+
+    /// Bytes of K and V in all blocks.
+    pub const fn bytes(&self) -> usize {
+        self.num_blocks * self.block_bytes()
+    }
+
+    /// Index of the first element of `(block, offset, head)`; its `head_dim` elements are contiguous.
+    pub(crate) const fn element(&self, block: usize, offset: usize, head: usize) -> usize {
+        let row = match self.layout {
+            KvLayout::Nhd => offset * self.num_kv_heads + head,
+            KvLayout::Hnd => head * self.block_size + offset,
+        };
+        block * self.block_elements() + row * self.head_dim
+    }
+
+    /// Elements between two neighbouring tokens of one head.
+    pub(crate) const fn token_stride(&self) -> usize {
+        match self.layout {
+            KvLayout::Nhd => self.num_kv_heads * self.head_dim,
+            KvLayout::Hnd => self.head_dim,
+        }
+    }
+}

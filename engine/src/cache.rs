@@ -1,1 +1,0 @@
-//! The paged KV cache of one model: blocks and tables, one `KvCache` per layer, capacity.

@@ -1,1 +1,0 @@
-//! The tensors of a checkpoint, located, checked and read in place.
