@@ -118,4 +118,10 @@ pub enum Error {
     /// The block allocator refused.
     #[error(transparent)]
     Cache(#[from] paged_cache::Error),
+    /// There is nothing to evaluate, or the scores cannot be compared.
+    #[error("eval: {message}")]
+    Eval {
+        /// Why.
+        message: String,
+    },
 }
