@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use crate::checkpoint::TensorDtype;
+use crate::dtype::KvDtype;
+use crate::names::Slot;
 
 /// Why a checkpoint could not be opened, its scales not be resolved, or not be written.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +64,85 @@ pub enum Error {
     // --- dtypes --------------------------------------------------------------------------------
     #[error("unknown KV cache dtype {}; valid are {valid}", shown(name))]
     UnknownKvDtype { name: String, valid: String },
+    #[error("unknown {option} {}; valid are {valid}", shown(value))]
+    UnknownOption { option: &'static str, value: String, valid: &'static str },
+
+    // --- configs -------------------------------------------------------------------------------
+    #[error("config.json has no `{field}`, and none was given")]
+    MissingConfig { field: &'static str },
+    #[error("config.json: `{field}` is {value}, expected {expected}", value = shown_plain(value))]
+    BadConfigValue { field: String, value: String, expected: String },
+    #[error("{form}: {field} {} is not supported, only {supported}", shown(value))]
+    UnsupportedScheme { form: &'static str, field: String, value: String, supported: &'static str },
+    #[error("conflicting KV cache schemes: {first}, {second}")]
+    ConflictingSchemes { first: String, second: String },
+    #[error("the checkpoint notes {dtype} as what its scales are for; that has no static scales")]
+    BadTargetDtype { dtype: KvDtype },
+    #[error("{file}: {reason}")]
+    BadLegacyFile { file: &'static str, reason: String },
+
+    // --- scales --------------------------------------------------------------------------------
+    #[error(
+        "scale {} ({slot} of layer {layer}): value {value:?} at index {index}; a scale is finite and > 0",
+        shown(tensor)
+    )]
+    InvalidScale { tensor: String, layer: usize, slot: Slot, index: usize, value: f32 },
+    #[error("scale {} ({slot} of layer {layer}): shape {}, expected {}", shown(tensor), shown_shape(shape), shown_heads(*heads))]
+    BadScaleShape {
+        tensor: String,
+        layer: usize,
+        slot: Slot,
+        shape: Vec<usize>,
+        heads: Option<usize>,
+    },
+    #[error("scale {}: dtype {dtype}, expected F32, F16 or BF16", shown(tensor))]
+    BadScaleDtype { tensor: String, dtype: TensorDtype },
+    #[error(
+        "zero point {} ({slot} of layer {layer}): {value}; only symmetric scales are supported, zero points must be 0",
+        shown(tensor)
+    )]
+    NonzeroZeroPoint { tensor: String, layer: usize, slot: Slot, value: String },
+    #[error(
+        "conflicting scales for {slot} of layer {layer}: {} and {} differ",
+        shown(first),
+        shown(second)
+    )]
+    ConflictingScales { layer: usize, slot: Slot, first: String, second: String },
+    #[error("layer {layer} has a v scale ({}) and no k scale", shown(tensor))]
+    MissingKScale { layer: usize, tensor: String },
+    #[error(
+        "scale {} ({slot} of layer {layer}) was calibrated for {calibrated}, not for {used}; ask for rescaling, or for {calibrated}",
+        shown(tensor)
+    )]
+    ScaleDtypeMismatch {
+        tensor: String,
+        layer: usize,
+        slot: Slot,
+        calibrated: KvDtype,
+        used: KvDtype,
+    },
+    #[error("{} scale tensors of the checkpoint would be dropped: {}", tensors.len(), shown_list(tensors))]
+    LeftoverScales { tensors: Vec<String> },
+    #[error("scale {} is for layer {layer}, the model has {num_layers} layers", shown(tensor))]
+    NoSuchLayer { tensor: String, layer: usize, num_layers: usize },
+    #[error("cannot skip layer {layer}, the model has {num_layers} layers")]
+    NoSuchSkipLayer { layer: usize, num_layers: usize },
+    #[error("tensor {} is given twice", shown(tensor))]
+    TensorTwice { tensor: String },
+
+    // --- using what was resolved ---------------------------------------------------------------
+    #[error("the {slot} scale of layer {layer} is not known yet")]
+    ScaleNotKnown { layer: usize, slot: Slot },
+    #[error("layer {layer}: {heads} heads of {slot} do not divide among {parts}")]
+    UnevenHeads { layer: usize, slot: Slot, heads: usize, parts: usize },
+    #[error("no rank {rank} of {size}")]
+    NoSuchRank { rank: usize, size: usize },
+    #[error("the first batch has {got} layers, the model {num_layers}")]
+    BatchLayers { got: usize, num_layers: usize },
+    #[error(
+        "layer {layer}: cannot make a {slot} scale of absmax {absmax:?} / {range:?}; both must be finite and > 0"
+    )]
+    BadAbsmax { layer: usize, slot: Slot, absmax: f32, range: f32 },
 }
 
 /// The most characters of a foreign string that a message repeats.
@@ -85,6 +166,23 @@ fn one_line(c: char) -> impl Iterator<Item = char> {
     let escaped = c.is_control().then(|| c.escape_default());
     let plain = escaped.is_none().then_some(c);
     plain.into_iter().chain(escaped.into_iter().flatten())
+}
+
+fn shown_heads(heads: Option<usize>) -> String {
+    match heads {
+        Some(n) => format!("one value, or [{n}] as [{n}], [{n}, 1, 1] or [1, {n}, 1, 1]"),
+        None => "one value".into(),
+    }
+}
+
+/// The first few names of a list.
+fn shown_list(names: &[String]) -> String {
+    const FEW: usize = 8;
+    let mut texts: Vec<String> = names.iter().take(FEW).map(|name| shown(name)).collect();
+    if names.len() > FEW {
+        texts.push("…".into());
+    }
+    texts.join(", ")
 }
 
 fn shown_shape(shape: &[usize]) -> String {

@@ -187,6 +187,18 @@ impl Checkpoint {
         &self.unlisted
     }
 
+    /// Those of the unlisted files in whose headers something looks like a KV scale. A file that
+    /// cannot be read is no part of the checkpoint and not of interest.
+    pub(crate) fn unlisted_with_scales(&self) -> Vec<String> {
+        let has_scales = |file: &&String| {
+            let mut tensors = Vec::new();
+            let len = self.source.len(file).ok().flatten().unwrap_or(0);
+            header::read(&self.source, file, len, 0, &mut tensors).is_ok()
+                && tensors.iter().any(|t| crate::names::read(&t.name).is_ours())
+        };
+        self.unlisted.iter().filter(has_scales).cloned().collect()
+    }
+
     /// The bytes of one tensor of this checkpoint. Meant for small ones: a file's are read, not
     /// mapped.
     ///
