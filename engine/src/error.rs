@@ -190,4 +190,24 @@ pub enum Error {
         /// What the operating system said.
         message: String,
     },
+    /// There is nothing to evaluate, or the scores cannot be compared.
+    #[error("eval: {message}")]
+    Eval {
+        /// Why.
+        message: String,
+    },
+    /// No attention backend stores this dtype yet.
+    #[error("kv cache dtype {dtype} is not stored by any attention backend of this build")]
+    KvDtypeUnsupported {
+        /// The dtype's canonical name.
+        dtype: &'static str,
+    },
+    /// A scale that kernels cannot use as it is.
+    #[error("layer {layer}: a {granularity} scale that is not fixed yet cannot be used")]
+    ScaleNotFixed {
+        /// The layer.
+        layer: usize,
+        /// The scale's granularity.
+        granularity: &'static str,
+    },
 }

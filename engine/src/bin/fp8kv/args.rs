@@ -1,0 +1,111 @@
+//! Options that several subcommands share, and what they stand for.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use engine::llm::{EngineConfig, Llm};
+use kv_scales::{Checkpoint, KvDtype, KvDtypes, ResolveOptions};
+
+use crate::bytes::ByteSize;
+use crate::failure::Failure;
+
+/// Which model.
+#[derive(Args)]
+pub(crate) struct ModelArgs {
+    /// Hugging Face checkpoint directory [default: the model compiled into this program]
+    #[arg(long, value_name = "DIR")]
+    model: Option<PathBuf>,
+}
+
+impl ModelArgs {
+    /// What the model is called in reports.
+    pub(crate) fn name(&self) -> String {
+        match &self.model {
+            Some(dir) => dir.display().to_string(),
+            None => engine::assets::NAME.to_owned(),
+        }
+    }
+
+    pub(crate) fn dir(&self) -> Option<&Path> {
+        self.model.as_deref()
+    }
+
+    pub(crate) fn open(&self) -> Result<Checkpoint, Failure> {
+        Ok(match &self.model {
+            Some(dir) => Checkpoint::open(dir)?,
+            None => Checkpoint::from_memory(engine::assets::files())?,
+        })
+    }
+
+    /// The dtype an option named, or the default: `fp8` for the embedded model, which is there to
+    /// show it, else `auto`.
+    pub(crate) fn dtypes(&self, name: Option<&str>) -> Result<KvDtypes, Failure> {
+        match name {
+            Some(name) => Ok(name.parse()?),
+            None if self.model.is_none() => Ok(KvDtype::Fp8E4M3.into()),
+            None => Ok(KvDtype::Auto.into()),
+        }
+    }
+}
+
+/// Where the model runs.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Device {
+    Cpu,
+    Cuda,
+}
+
+impl Device {
+    /// Refuses a device that this build cannot use.
+    pub(crate) fn check(self) -> Result<(), Failure> {
+        match self {
+            Self::Cpu => Ok(()),
+            Self::Cuda => Err(Failure::NoDevice { device: "cuda" }),
+        }
+    }
+}
+
+/// How the engine is set up.
+#[derive(Args)]
+pub(crate) struct EngineArgs {
+    /// Tokens per block of the KV cache: a power of two, 8 to 256
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    block_size: usize,
+    /// Memory for the KV cache: 8GiB, 512MiB, … [default: four sequences of full length, 2GiB at
+    /// most]
+    #[arg(long, value_name = "SIZE")]
+    kv_cache_memory: Option<ByteSize>,
+    /// Threads [default: one per core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+    /// Where to run
+    #[arg(long, value_enum, default_value_t = Device::Cpu)]
+    device: Device,
+    /// Warn about KV scales that are invalid or would be dropped, instead of failing
+    #[arg(long)]
+    lenient: bool,
+}
+
+impl EngineArgs {
+    /// How the KV scales are resolved.
+    pub(crate) fn resolve_options(&self, dtype: KvDtypes) -> ResolveOptions {
+        ResolveOptions { dtype, strict: !self.lenient, ..ResolveOptions::default() }
+    }
+
+    /// Loads the model with a KV cache of these dtypes.
+    pub(crate) fn load(&self, model: &ModelArgs, dtypes: KvDtypes) -> Result<Llm, Failure> {
+        self.device.check()?;
+        let config = EngineConfig {
+            kv_cache_dtype: Some(dtypes),
+            block_size: self.block_size,
+            kv_cache_memory: self.kv_cache_memory.map(|size| size.0),
+            num_threads: self.threads,
+            strict: !self.lenient,
+            ..EngineConfig::default()
+        };
+        Ok(match model.dir() {
+            Some(dir) => Llm::load(dir, config)?,
+            None => Llm::embedded(config)?,
+        })
+    }
+}
