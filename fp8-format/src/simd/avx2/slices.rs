@@ -74,25 +74,50 @@ pub(in crate::simd) fn decode<C: Code, D: Source>(src: &[C], scale: f32, dst: &m
         return scalar::decode(src, scale, dst);
     }
     let factor = _mm256_set1_ps(factor);
+    if size_of_val(dst) < STREAM_FROM {
+        return decode_as::<C, D, false>(src, factor, dst);
+    }
+    // Up to a cache line's boundary, then whole lines past the cache.
+    let head = dst.as_ptr().align_offset(64).min(dst.len());
+    let (src_head, src) = src.split_at(head);
+    let (dst_head, dst) = dst.split_at_mut(head);
+    decode_as::<C, D, false>(src_head, factor, dst_head);
+    decode_as::<C, D, true>(src, factor, dst);
+    _mm_sfence();
+}
+
+/// From this many bytes on, a destination is written past the caches: it would not stay in them,
+/// and an ordinary store reads each line first.
+const STREAM_FROM: usize = 32 << 20;
+
+#[target_feature(enable = "avx2,f16c")]
+fn decode_as<C: Code, D: Source, const STREAM: bool>(src: &[C], factor: __m256, dst: &mut [D]) {
     let (blocks, rest) = src.as_chunks::<16>();
     let (decoded, decoded_rest) = dst.as_chunks_mut::<16>();
     for (block, x) in blocks.iter().zip(decoded) {
-        decode_block(block, factor, x);
+        if STREAM {
+            prefetch(block);
+        }
+        decode_block::<C, D, STREAM>(block, factor, x);
     }
     if !rest.is_empty() {
         let mut block = [C::encode(0.0, Overflow::Saturate); 16];
         let mut x = [D::from_f32(0.0); 16];
         block[..rest.len()].copy_from_slice(rest);
-        decode_block(&block, factor, &mut x);
+        decode_block::<C, D, false>(&block, factor, &mut x);
         decoded_rest.copy_from_slice(&x[..rest.len()]);
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn decode_block<C: Code, D: Source>(src: &[C; 16], factor: __m256, dst: &mut [D; 16]) {
+fn decode_block<C: Code, D: Source, const STREAM: bool>(
+    src: &[C; 16],
+    factor: __m256,
+    dst: &mut [D; 16],
+) {
     let [low, high] = raw_f32x16::<C>(load_codes(src));
-    store_decoded(_mm256_mul_ps(low, factor), _mm256_mul_ps(high, factor), dst);
+    store_decoded::<D, STREAM>(_mm256_mul_ps(low, factor), _mm256_mul_ps(high, factor), dst);
 }
 
 /// How far ahead of the loops to ask for memory: a page, because the processor's own prefetchers
@@ -108,7 +133,7 @@ fn prefetch<T>(block: &T) {
         #[allow(unused_unsafe, reason = "the intrinsic is unsafe in the oldest supported Rust")]
         // SAFETY: a prefetch is a hint, which may be given for any address.
         unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(AHEAD + line))
+            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(AHEAD + line));
         };
     }
 }

@@ -54,17 +54,47 @@ pub fn store<S: Source>(x: __m256, dst: &mut [S; 8]) {
 }
 
 /// Writes sixteen elements as [`store`] does, where a NaN can only be a quiet one with no other
-/// payload, as decoding makes them.
+/// payload, as decoding makes them. `STREAM` writes past the caches; the destination must then be
+/// aligned to 32 bytes.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn store_decoded<S: Source>(low: __m256, high: __m256, dst: &mut [S; 16]) {
-    if let ElementType::Bf16 = S::ELEMENT_TYPE {
-        // SAFETY: 16 elements of two bytes are the 32 bytes that an unaligned store writes.
-        unsafe { _mm256_storeu_si256(dst.as_mut_ptr().cast(), narrow_bf16(low, high)) };
-    } else {
-        let (vectors, _) = dst.as_chunks_mut::<8>();
-        store(low, &mut vectors[0]);
-        store(high, &mut vectors[1]);
+pub(super) fn store_decoded<S: Source, const STREAM: bool>(
+    low: __m256,
+    high: __m256,
+    dst: &mut [S; 16],
+) {
+    let dst = dst.as_mut_ptr().cast::<u8>();
+    debug_assert!(!STREAM || dst.addr().is_multiple_of(32));
+    let bytes = match S::ELEMENT_TYPE {
+        ElementType::F32 => {
+            // SAFETY: sixteen `f32` are the 64 bytes of two stores.
+            unsafe { store_bytes::<STREAM>(dst.add(32), _mm256_castps_si256(high)) };
+            _mm256_castps_si256(low)
+        }
+        ElementType::F16 => _mm256_set_m128i(
+            _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(high),
+            _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(low),
+        ),
+        _ => narrow_bf16(low, high),
+    };
+    // SAFETY: sixteen elements have two bytes each or more, and so the 32 of a store.
+    unsafe { store_bytes::<STREAM>(dst, bytes) };
+}
+
+/// Writes 32 bytes.
+///
+/// # Safety
+/// They must be valid for writing and, for `STREAM`, aligned to 32.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+unsafe fn store_bytes<const STREAM: bool>(dst: *mut u8, bytes: __m256i) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if STREAM {
+            _mm256_stream_si256(dst.cast(), bytes);
+        } else {
+            _mm256_storeu_si256(dst.cast(), bytes);
+        }
     }
 }
 
