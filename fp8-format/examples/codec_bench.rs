@@ -71,9 +71,9 @@ fn codec<C: Code + PartialEq, S: Source + PartialEq>(
     let gb_per_s =
         measure(bytes, || encode_slice(black_box(&src), black_box(scale), black_box(&mut codes)));
     check(
-        src.iter().zip(&codes).all(|(x, &code)| {
-            code == C::encode(x.to_f32() / scale, Overflow::Saturate)
-        }),
+        src.iter()
+            .zip(&codes)
+            .all(|(x, &code)| code == C::encode(x.to_f32() / scale, Overflow::Saturate)),
         "encode",
     );
     rows.push(Row { bytes, operation: format!("{wide} -> {narrow}{scaled}"), gb_per_s });
@@ -129,8 +129,7 @@ fn run() -> Vec<Row> {
         let count = size / 4;
         let src = inputs::<f32>(count);
         let mut dst = vec![0.0; count];
-        let gb_per_s =
-            measure(size, || black_box(&mut dst).copy_from_slice(black_box(&src)));
+        let gb_per_s = measure(size, || black_box(&mut dst).copy_from_slice(black_box(&src)));
         check(src == dst, "copy");
         rows.push(Row { bytes: size, operation: "copy f32 -> f32".into(), gb_per_s });
         drop((src, dst));

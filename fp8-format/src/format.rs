@@ -88,17 +88,6 @@ impl Format {
         }
     }
 
-    /// The value that stands for everything beyond the range: the largest finite one, or the one
-    /// that the first code above it would have, were it a number.
-    pub(crate) const fn limit(&self, overflow: Overflow) -> f32 {
-        let magnitude = match overflow {
-            Overflow::Saturate => self.max,
-            Overflow::NonSaturating => self.overflow,
-        };
-        let number = Unpacked { negative: false, class: self.number(magnitude) };
-        f32::from_bits(BINARY32.pack_exact(number) as u32)
-    }
-
     /// The exact value of a code.
     pub(crate) const fn unpack(&self, bits: u8) -> Unpacked {
         let class = if self.is_nan(bits) {
@@ -120,5 +109,18 @@ pub(crate) const fn format_of(element: ElementType) -> Option<&'static Format> {
         ElementType::F8E4M3Fnuz => Some(&E4M3_FNUZ),
         ElementType::F8E5M2Fnuz => Some(&E5M2_FNUZ),
         ElementType::F32 | ElementType::F16 | ElementType::Bf16 | ElementType::Int8 => None,
+    }
+}
+
+/// The magnitude that stands for everything beyond the range of a one-byte type: the largest
+/// finite value, or, not saturating, the one that the first code above it would have as a number.
+pub(crate) const fn limit(element: ElementType, saturate: bool) -> f32 {
+    match format_of(element) {
+        None => element.max(),
+        Some(format) => {
+            let magnitude = if saturate { format.max } else { format.overflow };
+            let number = Unpacked { negative: false, class: format.number(magnitude) };
+            f32::from_bits(BINARY32.pack_exact(number) as u32)
+        }
     }
 }

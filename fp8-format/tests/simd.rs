@@ -167,3 +167,25 @@ fn absmax_finds_the_largest_anywhere() {
     let tiny = [f32::from_bits(1), -f32::from_bits(3)];
     assert_eq!(absmax(&tiny), f32::from_bits(3));
 }
+
+/// A destination beyond 32 MiB is written another way.
+fn decodes_much<D: Source + PartialEq>() {
+    let len = (32 << 20) / size_of::<D>() + 77;
+    let codes: Vec<F8E4M3> = (0..len).map(|i| code((i % 251 % 127) as u8)).collect();
+    let mut pool = vec![D::from_f32(7.0); len + 8];
+    for start in [0, 1, 5] {
+        decode_slice(&codes, 0.37, &mut pool[start..start + len]);
+        for (i, &got) in pool[start..start + len].iter().enumerate() {
+            assert!(got == D::from_f32(codes[i].to_f32() * 0.37), "start {start} at {i}");
+        }
+        assert!(pool[start + len..].iter().all(|&x| x == D::from_f32(7.0)));
+        pool.fill(D::from_f32(7.0));
+    }
+}
+
+#[test]
+fn large_slices_decode_as_scalar() {
+    decodes_much::<f32>();
+    decodes_much::<f16>();
+    decodes_much::<bf16>();
+}

@@ -4,7 +4,7 @@ use core::arch::x86_64::*;
 
 use super::decode::{load_codes, raw_f32x16, raw_factor};
 use super::encode::{encode as encode_lanes, store_codes};
-use super::wide::{load, store};
+use super::wide::{load32, store_decoded};
 use crate::code::Code;
 use crate::format::Overflow;
 use crate::scalar;
@@ -36,6 +36,7 @@ fn encode_as<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
     let (blocks, rest) = src.as_chunks::<32>();
     let (coded, coded_rest) = dst.as_chunks_mut::<32>();
     for (block, codes) in blocks.iter().zip(coded) {
+        prefetch(block);
         encode_block::<S, C, SATURATE, SCALED>(block, scale, codes);
     }
     if !rest.is_empty() {
@@ -54,15 +55,13 @@ fn encode_block<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
     scale: __m256,
     dst: &mut [C; 32],
 ) {
-    let (vectors, _) = src.as_chunks::<8>();
-    let mut x = [_mm256_setzero_ps(); 4];
-    for (x, vector) in x.iter_mut().zip(vectors) {
-        *x = load(vector);
-        if SCALED {
+    let (mut x, signs) = load32(src);
+    if SCALED {
+        for x in &mut x {
             *x = _mm256_div_ps(*x, scale);
         }
     }
-    store_codes(encode_lanes::<C, SATURATE>(x), dst);
+    store_codes(encode_lanes::<S, C, SATURATE>(x, signs), dst);
 }
 
 /// Decodes `src × scale`. The slices are of one length; the scale is finite and above zero.
@@ -75,25 +74,66 @@ pub(in crate::simd) fn decode<C: Code, D: Source>(src: &[C], scale: f32, dst: &m
         return scalar::decode(src, scale, dst);
     }
     let factor = _mm256_set1_ps(factor);
+    if size_of_val(dst) < STREAM_FROM {
+        return decode_as::<C, D, false>(src, factor, dst);
+    }
+    // Up to a cache line's boundary, then whole lines past the cache.
+    let head = dst.as_ptr().align_offset(64).min(dst.len());
+    let (src_head, src) = src.split_at(head);
+    let (dst_head, dst) = dst.split_at_mut(head);
+    decode_as::<C, D, false>(src_head, factor, dst_head);
+    decode_as::<C, D, true>(src, factor, dst);
+    _mm_sfence();
+}
+
+/// From this many bytes on, a destination is written past the caches: it would not stay in them,
+/// and an ordinary store reads each line first.
+const STREAM_FROM: usize = 32 << 20;
+
+#[target_feature(enable = "avx2,f16c")]
+fn decode_as<C: Code, D: Source, const STREAM: bool>(src: &[C], factor: __m256, dst: &mut [D]) {
     let (blocks, rest) = src.as_chunks::<16>();
     let (decoded, decoded_rest) = dst.as_chunks_mut::<16>();
     for (block, x) in blocks.iter().zip(decoded) {
-        decode_block(block, factor, x);
+        if STREAM {
+            prefetch(block);
+        }
+        decode_block::<C, D, STREAM>(block, factor, x);
     }
     if !rest.is_empty() {
         let mut block = [C::encode(0.0, Overflow::Saturate); 16];
         let mut x = [D::from_f32(0.0); 16];
         block[..rest.len()].copy_from_slice(rest);
-        decode_block(&block, factor, &mut x);
+        decode_block::<C, D, false>(&block, factor, &mut x);
         decoded_rest.copy_from_slice(&x[..rest.len()]);
     }
 }
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn decode_block<C: Code, D: Source>(src: &[C; 16], factor: __m256, dst: &mut [D; 16]) {
+fn decode_block<C: Code, D: Source, const STREAM: bool>(
+    src: &[C; 16],
+    factor: __m256,
+    dst: &mut [D; 16],
+) {
     let [low, high] = raw_f32x16::<C>(load_codes(src));
-    let (vectors, _) = dst.as_chunks_mut::<8>();
-    store(_mm256_mul_ps(low, factor), &mut vectors[0]);
-    store(_mm256_mul_ps(high, factor), &mut vectors[1]);
+    store_decoded::<D, STREAM>(_mm256_mul_ps(low, factor), _mm256_mul_ps(high, factor), dst);
+}
+
+/// How far ahead of the loops to ask for memory: a page, because the processor's own prefetchers
+/// stop at the end of one.
+const AHEAD: usize = 4096;
+
+/// Asks for what is [`AHEAD`] of a block that is about to be read.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn prefetch<T>(block: &T) {
+    let start = core::ptr::from_ref(block).cast::<i8>();
+    for line in (0..size_of::<T>()).step_by(64) {
+        #[allow(unused_unsafe, reason = "the intrinsic is unsafe in the oldest supported Rust")]
+        // SAFETY: a prefetch is a hint, which may be given for any address.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(AHEAD + line));
+        };
+    }
 }
