@@ -217,6 +217,11 @@ impl PagedCache {
         self.events.drain()
     }
 
+    /// The memory that the bookkeeping of all blocks takes, on all levels, without the sequences.
+    pub fn bookkeeping_bytes(&self) -> usize {
+        self.levels.iter().map(|level| level.pool.bytes() + level.index.bytes()).sum()
+    }
+
     /// What the cache holds and has done.
     pub fn stats(&self) -> Stats {
         Stats::new(&self.levels[0], self.sequences.len(), self.counters)

@@ -35,6 +35,11 @@ impl Index {
         self.len
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        let Self { keys, groups, next, heads, .. } = self;
+        size_of_val(&keys[..]) + groups.len() + size_of_val(&next[..]) + size_of_val(&heads[..])
+    }
+
     /// Key and group of a block that is in the index.
     pub(crate) fn entry(&self, block: BlockId) -> (BlockKey, u8) {
         (BlockKey(self.keys[block.at()]), self.groups[block.at()])

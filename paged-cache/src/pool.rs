@@ -49,6 +49,10 @@ impl Pool {
         self.state.len()
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(&self.state[..]) + size_of_val(&self.links[..])
+    }
+
     pub(crate) fn num_free(&self) -> usize {
         self.blank.len() + self.cached.len() + (self.len() - self.watermark as usize)
     }

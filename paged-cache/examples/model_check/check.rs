@@ -16,7 +16,7 @@ struct Snapshot {
 
 impl World {
     /// Takes a step and checks everything.
-    pub fn checked_step(&mut self, op: Op) {
+    pub(crate) fn checked_step(&mut self, op: Op) {
         let before = self.snapshot();
         let step = self.step(op);
         if let Err(error) = &step {
@@ -154,7 +154,7 @@ impl World {
 }
 
 /// A cache of random shape.
-pub fn config(seed: u64) -> CacheConfig {
+pub(crate) fn config(seed: u64) -> CacheConfig {
     let pick = |shift: u32, n: u64| (seed >> shift) % n;
     let size = 1_usize << pick(0, 4);
     let other = 1_usize << pick(2, 4);
@@ -185,7 +185,7 @@ pub fn config(seed: u64) -> CacheConfig {
 
 /// Takes all the steps on one cache, then lets everything go: nothing may be left. Returns how many
 /// tokens were hits.
-pub fn run(seed: u64, ops: impl IntoIterator<Item = Op>) -> u64 {
+pub(crate) fn run(seed: u64, ops: impl IntoIterator<Item = Op>) -> u64 {
     let mut world = World::new(config(seed));
     for op in ops {
         world.checked_step(op);

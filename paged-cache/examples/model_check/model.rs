@@ -9,42 +9,42 @@ use paged_cache::{
 };
 
 /// What one slot holds: a fingerprint of the group, the token and all before it.
-pub type Content = u64;
+pub(crate) type Content = u64;
 
 /// One random step: the numbers are read as the step needs them.
 #[derive(Clone, Copy, Debug)]
-pub struct Op {
-    pub kind: u8,
-    pub a: u32,
-    pub b: u32,
+pub(crate) struct Op {
+    pub(crate) kind: u8,
+    pub(crate) a: u32,
+    pub(crate) b: u32,
 }
 
 /// A sequence as the model sees it.
 #[derive(Clone, Debug)]
-pub struct Sequence {
-    pub salt: u8,
-    pub lora: u8,
-    pub extras: Vec<(std::ops::Range<usize>, u8)>,
+pub(crate) struct Sequence {
+    pub(crate) salt: u8,
+    pub(crate) lora: u8,
+    pub(crate) extras: Vec<(std::ops::Range<usize>, u8)>,
     /// All tokens, those of a prompt that have no slot yet too.
-    pub tokens: Vec<u32>,
+    pub(crate) tokens: Vec<u32>,
     /// Those that have a slot.
-    pub num_tokens: usize,
-    pub num_committed: usize,
-    pub swapped: bool,
+    pub(crate) num_tokens: usize,
+    pub(crate) num_committed: usize,
+    pub(crate) swapped: bool,
     /// A load failed: it can only be freed.
-    pub broken: bool,
+    pub(crate) broken: bool,
     /// The positions per group from which on it must be able to read.
-    pub kept_from: Vec<usize>,
+    pub(crate) kept_from: Vec<usize>,
 }
 
 impl Sequence {
     /// What the slot of a token should hold, for each token of the sequence.
-    pub fn contents(&self, group: usize) -> Vec<Content> {
+    pub(crate) fn contents(&self, group: usize) -> Vec<Content> {
         contents(group, self.salt, self.lora, &self.extras, &self.tokens)
     }
 }
 
-pub fn contents(
+pub(crate) fn contents(
     group: usize,
     salt: u8,
     lora: u8,
@@ -74,29 +74,29 @@ fn mix(a: u64, b: u64) -> u64 {
 }
 
 /// Everything outside the cache: the memories, the sequences' texts, the moves under way.
-pub struct World {
-    pub cache: PagedCache,
-    pub groups: Vec<Group>,
-    pub alignment: usize,
+pub(crate) struct World {
+    pub(crate) cache: PagedCache,
+    pub(crate) groups: Vec<Group>,
+    pub(crate) alignment: usize,
     /// Per level and block, what its slots hold.
-    pub memory: Vec<Vec<Vec<Content>>>,
-    pub sequences: BTreeMap<SeqId, Sequence>,
+    pub(crate) memory: Vec<Vec<Vec<Content>>>,
+    pub(crate) sequences: BTreeMap<SeqId, Sequence>,
     /// Pins, and the blocks each holds.
-    pub pins: BTreeMap<PinId, Vec<BlockId>>,
-    pub moves: Vec<Move>,
+    pub(crate) pins: BTreeMap<PinId, Vec<BlockId>>,
+    pub(crate) moves: Vec<Move>,
     /// What a router knows from the events: keys on the device.
-    pub router: BTreeSet<(usize, [u8; 32])>,
+    pub(crate) router: BTreeSet<(usize, [u8; 32])>,
     /// When each device block was last let go, for the order of eviction.
-    pub let_go: Vec<u64>,
+    pub(crate) let_go: Vec<u64>,
     /// The block that the last step put back as the coldest, if it did.
-    pub cold: Option<usize>,
-    pub clock: u64,
-    pub next_seq: u64,
-    pub hits: u64,
+    pub(crate) cold: Option<usize>,
+    pub(crate) clock: u64,
+    pub(crate) next_seq: u64,
+    pub(crate) hits: u64,
 }
 
 impl World {
-    pub fn new(config: CacheConfig) -> Self {
+    pub(crate) fn new(config: CacheConfig) -> Self {
         let largest = config.groups.iter().map(|group| group.block_size).max().unwrap_or(1);
         let blank = |blocks: usize| vec![vec![0; largest]; blocks];
         let mut memory = vec![blank(config.num_blocks)];
@@ -119,7 +119,7 @@ impl World {
     }
 
     /// Writes what a device would: the contents of a sequence's tokens, into their slots.
-    pub fn write(&mut self, seq: SeqId, positions: std::ops::Range<usize>) {
+    pub(crate) fn write(&mut self, seq: SeqId, positions: std::ops::Range<usize>) {
         for (at, group) in self.groups.iter().enumerate() {
             let contents = self.sequences[&seq].contents(at);
             let slots = self.cache.group_slots(seq, at, positions.clone()).expect("just appended");
@@ -138,17 +138,17 @@ impl World {
         }
     }
 
-    pub fn copy(&mut self, src: BlockId, dst: BlockId) {
+    pub(crate) fn copy(&mut self, src: BlockId, dst: BlockId) {
         self.memory[0][dst.index() as usize] = self.memory[0][src.index() as usize].clone();
     }
 
-    pub fn carry_out(&mut self, m: Move) {
+    pub(crate) fn carry_out(&mut self, m: Move) {
         let read = self.memory[usize::from(m.from.level)][m.from.block.index() as usize].clone();
         self.memory[usize::from(m.to.level)][m.to.block.index() as usize] = read;
     }
 
     /// Whether a move into one of the sequence's blocks is under way.
-    pub fn is_loading(&self, seq: SeqId) -> bool {
+    pub(crate) fn is_loading(&self, seq: SeqId) -> bool {
         let level = u8::from(self.sequences[&seq].swapped);
         (0..self.groups.len()).any(|group| {
             let table = self.cache.group_block_table(seq, group).expect("it is there");
@@ -158,7 +158,7 @@ impl World {
 
     /// The blocks of all levels that hold each content as their last, and can be hit. Contents tell
     /// all that came before, so the last slot of a full block tells the block.
-    pub fn findable(&self) -> BTreeSet<(usize, Content)> {
+    pub(crate) fn findable(&self) -> BTreeSet<(usize, Content)> {
         let mut set = BTreeSet::new();
         for (at, group) in self.groups.iter().enumerate() {
             for (level, blocks) in (0..).zip(&self.memory) {
@@ -173,7 +173,7 @@ impl World {
     }
 
     /// The longest prefix an admission should find, by trying all lengths.
-    pub fn expected_hit(&self, prompt: &Sequence) -> usize {
+    pub(crate) fn expected_hit(&self, prompt: &Sequence) -> usize {
         let findable = self.findable();
         let contents: Vec<_> = (0..self.groups.len()).map(|at| prompt.contents(at)).collect();
         let usable = |length: &usize| {
@@ -189,7 +189,7 @@ impl World {
     }
 
     /// Ends everything. Nothing may be left in use, on any level.
-    pub fn finish_all(&mut self) {
+    pub(crate) fn finish_all(&mut self) {
         for m in std::mem::take(&mut self.moves) {
             self.carry_out(m);
             self.cache.finish(m).expect("it is under way");
@@ -206,7 +206,7 @@ impl World {
     }
 
     /// Follows the events as a router would.
-    pub fn drain_events(&mut self) {
+    pub(crate) fn drain_events(&mut self) {
         for event in self.cache.drain_events().collect::<Vec<_>>() {
             match event {
                 Event::BlockStored(stored) if stored.medium == "GPU" => {
@@ -229,7 +229,7 @@ impl World {
 }
 
 /// The first position that the token at `position` looks at, written down once more, independently.
-pub fn first_needed(group: &Group, position: usize) -> usize {
+pub(crate) fn first_needed(group: &Group, position: usize) -> usize {
     match group.attention {
         Attention::Full => 0,
         Attention::SlidingWindow { window } => {
@@ -239,6 +239,6 @@ pub fn first_needed(group: &Group, position: usize) -> usize {
     }
 }
 
-pub fn id(block: usize) -> BlockId {
+pub(crate) fn id(block: usize) -> BlockId {
     BlockId::from(block as u32)
 }

@@ -6,13 +6,13 @@ use paged_cache::{Error, Group, Place, Prompt, SeqId};
 use super::model::{Op, Sequence, World, first_needed};
 
 /// How many kinds of steps there are.
-pub const KINDS: u8 = 20;
+pub(crate) const KINDS: u8 = 20;
 
 type Outcome = Result<(), Error>;
 
 impl World {
     /// Takes one step. An error is what the cache said; the caller checks that nothing changed.
-    pub fn step(&mut self, op: Op) -> Outcome {
+    pub(crate) fn step(&mut self, op: Op) -> Outcome {
         match op.kind % KINDS {
             0..=2 => self.admit(op),
             3..=6 => self.append(op),
@@ -220,7 +220,7 @@ impl World {
         Ok(())
     }
 
-    pub fn holders(&self, block: usize) -> u32 {
+    pub(crate) fn holders(&self, block: usize) -> u32 {
         self.cache.ref_count(super::model::id(block))
     }
 
