@@ -143,6 +143,14 @@ pub enum Error {
         "layer {layer}: cannot make a {slot} scale of absmax {absmax:?} / {range:?}; both must be finite and > 0"
     )]
     BadAbsmax { layer: usize, slot: Slot, absmax: f32, range: f32 },
+
+    // --- writing -------------------------------------------------------------------------------
+    #[error("{} exists already", path.display())]
+    OutputExists { path: PathBuf },
+    #[error("layer {layer}: per-tensor and per-head scales are mixed, which no config can tell")]
+    MixedGranularity { layer: usize },
+    #[error("a checkpoint quantized by {} cannot hold a KV scheme of ours", shown(quant_method))]
+    SchemeNotWritable { quant_method: String },
 }
 
 /// The most characters of a foreign string that a message repeats.

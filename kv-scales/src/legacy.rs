@@ -53,7 +53,7 @@ fn parse(file: &Value, model: &ModelShape) -> Result<Legacy, Error> {
     if ranks.len() > MAX_RANKS {
         return Err(bad(format!("{} ranks, the limit is {MAX_RANKS}", ranks.len())));
     }
-    let mut layers: BTreeMap<usize, Vec<Option<f32>>> = BTreeMap::new();
+    let mut layers: BTreeMap<usize, BTreeMap<usize, f32>> = BTreeMap::new();
     for (rank_key, of_rank) in ranks {
         let rank = number(rank_key, "rank")?;
         if rank >= ranks.len() {
@@ -67,17 +67,19 @@ fn parse(file: &Value, model: &ModelShape) -> Result<Legacy, Error> {
             let value = value
                 .as_f64()
                 .ok_or_else(|| bad(format!("rank {rank}, layer {layer}: {value} is no number")))?;
-            let slots = layers.entry(layer).or_insert_with(|| vec![None; ranks.len()]);
-            slots[rank] = Some(value as f32);
+            if layers.entry(layer).or_default().insert(rank, value as f32).is_some() {
+                return Err(bad(format!("rank {rank}, layer {layer} stands there twice")));
+            }
         }
     }
     let tensors = layers
         .into_iter()
         .map(|(layer, values)| {
-            let values: Vec<f32> =
-                values.iter().copied().collect::<Option<_>>().ok_or_else(|| {
-                    bad(format!("layer {layer} is not in every one of {} ranks", values.len()))
-                })?;
+            if values.len() != ranks.len() {
+                let (found, all) = (values.len(), ranks.len());
+                return Err(bad(format!("layer {layer} is in {found} of {all} ranks")));
+            }
+            let values: Vec<f32> = values.into_values().collect();
             // A layer that does not exist is reported as such when it is assigned.
             let heads = model.layers.get(layer).map_or(1, |l| l.num_kv_heads);
             tensor(layer, &values, heads)

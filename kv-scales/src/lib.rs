@@ -14,6 +14,8 @@ mod resolved;
 mod scale;
 pub mod scheme;
 mod tensor_parallel;
+#[cfg(feature = "fs")]
+pub mod writer;
 
 pub use checkpoint::{Checkpoint, Location, Shard, TensorDtype, TensorEntry};
 pub use dtype::{KvDtype, KvDtypes};

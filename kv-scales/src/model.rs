@@ -5,9 +5,9 @@ use serde_json::Value;
 use crate::{Error, KvDtype};
 
 /// The most layers a model may claim, before anything is allocated for them.
-pub const MAX_LAYERS: usize = 4096;
+pub const MAX_LAYERS: usize = 1024;
 /// The most heads a layer may claim.
-pub const MAX_HEADS: usize = 65_536;
+pub const MAX_HEADS: usize = 1024;
 
 /// How a layer attends, so whether it has a KV cache at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,7 +318,7 @@ mod tests {
                 "4000000000",
             ),
             (json!({"num_hidden_layers": -1, "num_attention_heads": 1}), "-1"),
-            (json!({"num_hidden_layers": 1, "num_attention_heads": 1e9}), "65536"),
+            (json!({"num_hidden_layers": 1, "num_attention_heads": 1e9}), "1024"),
             (json!({"num_hidden_layers": 2, "num_attention_heads": [1]}), "2 layers"),
             (
                 json!({"num_hidden_layers": 1, "num_attention_heads": 1, "layer_types": []}),

@@ -137,10 +137,15 @@ pub(crate) fn read(name: &str) -> Meaning {
     if known.is_none() && !looks_like_kv_scale(name) {
         return Meaning::NotAScale;
     }
-    if name.split('.').any(|segment| OTHER_TOWERS.contains(&segment)) {
+    if in_other_tower(name) {
         return Meaning::OtherTower;
     }
     known.map_or(Meaning::Unknown, Meaning::Scale)
+}
+
+/// Whether a tensor belongs to a vision or audio tower.
+pub(crate) fn in_other_tower(name: &str) -> bool {
+    name.split('.').any(|segment| OTHER_TOWERS.contains(&segment))
 }
 
 /// `prefix.layers.N.rest` → (N, rest); the last `layers.N` counts.

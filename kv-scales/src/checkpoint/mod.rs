@@ -199,6 +199,27 @@ impl Checkpoint {
         self.unlisted.iter().filter(has_scales).cloned().collect()
     }
 
+    /// All files directly in the checkpoint, sorted.
+    #[cfg(feature = "fs")]
+    pub(crate) fn file_names(&self) -> Result<Vec<String>, Error> {
+        self.source.names()
+    }
+
+    /// The directories directly in the checkpoint, sorted.
+    #[cfg(feature = "fs")]
+    pub(crate) fn directory_names(&self) -> Result<Vec<String>, Error> {
+        self.source.directory_names()
+    }
+
+    /// Where a file of the checkpoint is, when it is a file.
+    #[cfg(feature = "fs")]
+    pub(crate) fn path_of(&self, name: &str) -> Option<std::path::PathBuf> {
+        match self.source.location(name) {
+            Location::File(path) => Some(path),
+            Location::Memory(_) => None,
+        }
+    }
+
     /// The bytes of one tensor of this checkpoint. Meant for small ones: a file's are read, not
     /// mapped.
     ///

@@ -52,22 +52,19 @@ impl Source {
 
     /// The regular files directly inside, sorted by name.
     pub(super) fn names(&self) -> Result<Vec<String>, Error> {
-        let path = match self {
-            Source::Memory(files) => return Ok(files.iter().map(|f| f.0.clone()).collect()),
-            Source::Dir(path) => path,
-        };
-        let io = |source| Error::Io { path: path.clone(), source };
-        let mut names = Vec::new();
-        for entry in fs::read_dir(path).map_err(io)? {
-            // A file name that is not UTF-8 cannot be one of ours.
-            if let Ok(name) = entry.map_err(io)?.file_name().into_string()
-                && path.join(&name).is_file()
-            {
-                names.push(name);
-            }
+        match self {
+            Source::Memory(files) => Ok(files.iter().map(|f| f.0.clone()).collect()),
+            Source::Dir(path) => entries(path, Path::is_file),
         }
-        names.sort();
-        Ok(names)
+    }
+
+    /// The directories directly inside, sorted by name.
+    #[cfg(feature = "fs")]
+    pub(super) fn directory_names(&self) -> Result<Vec<String>, Error> {
+        match self {
+            Source::Memory(_) => Ok(Vec::new()),
+            Source::Dir(path) => entries(path, Path::is_dir),
+        }
     }
 
     /// The length of a file, or `None` if there is no such file.
@@ -143,6 +140,21 @@ impl Source {
         let at = files.binary_search_by(|file| file.0.as_str().cmp(name)).ok()?;
         Some(&files[at].1)
     }
+}
+
+fn entries(dir: &Path, wanted: fn(&Path) -> bool) -> Result<Vec<String>, Error> {
+    let io = |source| Error::Io { path: dir.to_path_buf(), source };
+    let mut names = Vec::new();
+    for entry in fs::read_dir(dir).map_err(io)? {
+        // A file name that is not UTF-8 cannot be one of ours.
+        if let Ok(name) = entry.map_err(io)?.file_name().into_string()
+            && wanted(&dir.join(&name))
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 /// A name that stays inside its directory: no separators, no `..`, nothing hidden in it.
