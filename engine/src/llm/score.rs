@@ -69,8 +69,7 @@ impl Llm {
             let row = |(i, logits): (usize, &[f32])| {
                 let best = argmax(logits).unwrap_or(0) as u32;
                 let next = ids.get(start + i + 1);
-                let logprob =
-                    next.map(|&id| f64::from(logits[id as usize]) - log_sum_exp(logits);
+                let logprob = next.map(|&id| f64::from(logits[id as usize]) - log_sum_exp(logits));
                 (best, logprob)
             };
             let logits = &buffers.logits;
