@@ -17,8 +17,9 @@ impl CacheLayout {
         config: &ModelConfig,
         block_size: usize,
         scales: &ResolvedScales,
-        model_dtype: ElementType,
     ) -> Result<Self, Error> {
+        // Only an unresolved `auto` would ask for it, and `resolve` leaves none.
+        let model_dtype = config.dtype.unwrap_or(ElementType::F32);
         let layers = scales
             .layers()
             .iter()

@@ -66,11 +66,14 @@ impl Llm {
         let scales = match scales.into_pending() {
             Ok(pending) => {
                 let fix = || calculate::fix(pending, &config, &weights);
-                pool.as_ref().map_or_else(fix, |pool| pool.install(fix))?
+                match &pool {
+                    Some(pool) => pool.install(fix)?,
+                    None => fix()?,
+                }
             }
             Err(known) => known,
         };
-        let layout = CacheLayout::resolved(&config, settings.block_size, &scales, dtype)?;
+        let layout = CacheLayout::resolved(&config, settings.block_size, &scales)?;
         let tokenizer = Tokenizer::from_checkpoint(checkpoint)?;
         let max_len = config.max_position_embeddings;
         let memory = settings.kv_cache_memory.unwrap_or_else(|| default_memory(&layout, max_len));

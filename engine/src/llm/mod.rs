@@ -21,6 +21,7 @@ mod steps;
 
 pub use config::EngineConfig;
 pub use output::{CompletionOutput, Event, FinishReason, Prompt, RequestOutput, Warning};
+pub use score::Scored;
 
 use crate::Error;
 use crate::cache::Capacity;

@@ -2,11 +2,19 @@
 
 use super::Llm;
 use crate::Error;
-use crate::eval::Scored;
 use crate::model::Tap;
 use crate::ops::{argmax, log_sum_exp};
 use paged_cache::SeqId;
 use rayon::prelude::*;
+
+/// What the model thinks of a sequence of tokens.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scored {
+    /// Log-probability of token `i + 1` given those up to `i`: one fewer than tokens.
+    pub logprobs: Vec<f64>,
+    /// The likeliest next token at every position, of equal ones the lowest id.
+    pub argmax: Vec<u32>,
+}
 
 impl Llm {
     /// Scores one sequence, in chunks of at most `prefill_chunk` rows.
@@ -61,13 +69,12 @@ impl Llm {
             let row = |(i, logits): (usize, &[f32])| {
                 let best = argmax(logits).unwrap_or(0) as u32;
                 let next = ids.get(start + i + 1);
-                let logprob =
-                    next.map(|&id| (f64::from(logits[id as usize]) - log_sum_exp(logits)) as f32);
+                let logprob = next.map(|&id| f64::from(logits[id as usize]) - log_sum_exp(logits));
                 (best, logprob)
             };
             let logits = &buffers.logits;
             let score = || logits.par_chunks_exact(vocab_size).enumerate().map(row).collect();
-            let rows: Vec<(u32, Option<f32>)> = match pool {
+            let rows: Vec<(u32, Option<f64>)> = match pool {
                 Some(pool) => pool.install(score),
                 None => score(),
             };
