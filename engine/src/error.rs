@@ -124,4 +124,76 @@ pub enum Error {
         /// Why.
         message: String,
     },
+    /// A step's slices do not fit together.
+    #[error("step: {name} has {len} elements, the batch has {rows} rows")]
+    StepLength {
+        /// The slice.
+        name: &'static str,
+        /// Its length (for `logits_rows`, one more than the row asked for).
+        len: usize,
+        /// Rows of the batch.
+        rows: usize,
+    },
+    /// A token id is not in the vocabulary.
+    #[error("token id {token} is not in the vocabulary of {vocab_size}")]
+    TokenOutOfRange {
+        /// The token.
+        token: u32,
+        /// Tokens the model knows.
+        vocab_size: usize,
+    },
+    /// A prompt has no tokens.
+    #[error("prompt {prompt} is empty: it has no tokens")]
+    EmptyPrompt {
+        /// Its number in the batch.
+        prompt: usize,
+    },
+    /// A prompt is longer than the model was made for.
+    #[error("prompt {prompt} has {len} tokens, max_position_embeddings is {limit}")]
+    PromptTooLong {
+        /// Its number in the batch.
+        prompt: usize,
+        /// Its length in tokens.
+        len: usize,
+        /// The most the model takes; a prompt needs one position less for its first new token.
+        limit: usize,
+    },
+    /// A sequence can never fit into the cache.
+    #[error(
+        "prompt {prompt} needs {need} blocks of {block_size} tokens for its {tokens} tokens, the \
+         cache has {have}: give it more memory, or ask for fewer tokens"
+    )]
+    CacheTooSmall {
+        /// Its number in the batch.
+        prompt: usize,
+        /// Tokens of prompt and continuation.
+        tokens: usize,
+        /// Blocks they need.
+        need: usize,
+        /// Blocks there are.
+        have: usize,
+        /// Tokens per block.
+        block_size: usize,
+    },
+    /// A text was given to a model without a tokenizer, or text was asked of it.
+    #[error("the checkpoint has no tokenizer.json: give token ids")]
+    NoTokenizer,
+    /// A setting of the engine is outside its range.
+    #[error("{name} is {value}, must be {limit}")]
+    Setting {
+        /// The setting.
+        name: &'static str,
+        /// The value given.
+        value: String,
+        /// The values that are allowed.
+        limit: &'static str,
+    },
+    /// The threads could not be started.
+    #[error("could not start {num_threads} threads: {message}")]
+    Threads {
+        /// Threads asked for.
+        num_threads: usize,
+        /// What the operating system said.
+        message: String,
+    },
 }

@@ -5,18 +5,10 @@
 
 use crate::tokenizer::Tokenizer;
 use crate::Error;
+use crate::llm::Scored;
 
 /// Tokens per window of a text.
 pub const WINDOW: usize = 512;
-
-/// The scores of one sequence.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scored {
-    /// Log probability of each token but the first, given those before it.
-    pub logprobs: Vec<f32>,
-    /// The likeliest next token after each position, of equal ones the lowest id.
-    pub argmax: Vec<u32>,
-}
 
 /// How well a cache of one dtype predicts, and how far it is from an f32 cache.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -86,8 +78,8 @@ pub fn compare(scored: &[Scored], baseline: &[Scored]) -> Result<Metrics, Error>
                 let at = position + 1;
                 return refuse(format!("sequence {i}: the log probability of token {at} is {x}"));
             }
-            nll -= f64::from(x);
-            distance += (f64::from(x) - f64::from(y)).abs();
+            nll -= x;
+            distance += (x - y).abs();
         }
         positions += a.logprobs.len();
         agreeing += a.argmax.iter().zip(&b.argmax).filter(|(x, y)| x == y).count();
@@ -109,7 +101,7 @@ pub fn compare(scored: &[Scored], baseline: &[Scored]) -> Result<Metrics, Error>
 mod tests {
     use super::*;
 
-    fn scored(logprobs: &[f32], argmax: &[u32]) -> Scored {
+    fn scored(logprobs: &[f64], argmax: &[u32]) -> Scored {
         Scored { logprobs: logprobs.to_vec(), argmax: argmax.to_vec() }
     }
 
@@ -132,7 +124,7 @@ mod tests {
         compare(&[], &base).unwrap_err();
         compare(&[], &[]).unwrap_err();
         compare(&[scored(&[-1.0, -1.0], &[1, 2])], &base).unwrap_err();
-        let error = compare(&[scored(&[f32::NAN], &[1, 2])], &base).unwrap_err().to_string();
+        let error = compare(&[scored(&[f64::NAN], &[1, 2])], &base).unwrap_err().to_string();
         assert!(error.contains("token 1 is NaN"), "{error}");
     }
 

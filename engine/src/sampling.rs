@@ -178,7 +178,9 @@ pub fn argmax(logits: &[f32]) -> Result<usize, Error> {
         // One comparison for the common case; NaN fails `<=` and lands here too.
         if !(logit <= max) {
             if logit.is_nan() || logit == f32::INFINITY {
-                return Err(Error::Logits { message: format!("the logit of token {index} is {logit}") });
+                return Err(Error::Logits {
+                    message: format!("the logit of token {index} is {logit}"),
+                });
             }
             (best, max) = (Some(index), logit);
         }

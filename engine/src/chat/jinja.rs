@@ -53,7 +53,10 @@ fn strftime_now(format: &str) -> Result<String, Error> {
 fn to_json(value: &Value, indent: Option<usize>, options: Kwargs) -> Result<Value, Error> {
     let indent = indent.or(options.get("indent")?);
     if options.get::<Option<bool>>("ensure_ascii")? == Some(true) {
-        return Err(Error::new(ErrorKind::InvalidOperation, "tojson: ensure_ascii is not supported"));
+        return Err(Error::new(
+            ErrorKind::InvalidOperation,
+            "tojson: ensure_ascii is not supported",
+        ));
     }
     options.assert_all_used()?;
     let text = match indent {

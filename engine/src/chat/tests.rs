@@ -83,7 +83,8 @@ fn the_template_is_found_in_every_place() {
                                      {"name": "default", "template": "d{{ eos_token }}"}],
                    "eos_token": "</e>", "bos_token": null}"#;
     assert_eq!(rendered(&[(config, list)]).unwrap().unwrap(), "d</e>");
-    for bad in [r#"{"chat_template": 3}"#, r#"{"chat_template": []}"#, r#"{"chat_template": "{%"}"#] {
+    for bad in [r#"{"chat_template": 3}"#, r#"{"chat_template": []}"#, r#"{"chat_template": "{%"}"#]
+    {
         let error = rendered(&[(config, bad)]).unwrap_err();
         assert!(matches!(error, Error::ChatTemplate { .. }), "{error}");
     }

@@ -68,7 +68,10 @@ fn draws_follow_the_distribution() {
         let x = chi_square(&draws(&params, &LOGITS, 50_000), &p);
         assert!(x < limit, "χ² {x:.1} exceeds {limit} for {params:?}");
         // And the test sees a wrong distribution: another temperature must fail it.
-        let other = expected(&SamplingParams { temperature: 1.1 * params.temperature, ..params.clone() }, &LOGITS);
+        let other = expected(
+            &SamplingParams { temperature: 1.1 * params.temperature, ..params.clone() },
+            &LOGITS,
+        );
         if other.iter().zip(&p).all(|(a, b)| (*a == 0.0) == (*b == 0.0)) {
             let x = chi_square(&draws(&params, &LOGITS, 50_000), &other);
             assert!(x > limit, "χ² {x:.1} does not see a temperature off by a tenth");

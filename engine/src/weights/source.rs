@@ -94,7 +94,8 @@ impl<'a> Source<'a> {
     /// A vector of exactly that length, widened: norms and biases are small.
     pub(super) fn vector(&mut self, name: &str, len: usize) -> Result<Box<[f32]>, Error> {
         let (entry, dtype) = self.entry(name, &[len])?;
-        let bytes = &self.shards[entry.shard].bytes()[entry.offset as usize..][..entry.len as usize];
+        let bytes =
+            &self.shards[entry.shard].bytes()[entry.offset as usize..][..entry.len as usize];
         let mut out = vec![0.0; len].into_boxed_slice();
         dtype.to_f32(bytes, &mut out);
         Ok(out)

@@ -3,6 +3,7 @@
 use engine::cache::{CacheLayout, Capacity, CapacityReport};
 use engine::config::ModelConfig;
 use engine::llm::EngineConfig;
+use fp8_format::ElementType;
 use kv_scales::{KvDtype, KvDtypes, ResolveOptions, resolve};
 use serde::Serialize;
 
@@ -68,7 +69,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         // Only the storage matters here: lenient, so that a scale's trouble is `inspect`'s to tell.
         let options = ResolveOptions { dtype, strict: false, ..ResolveOptions::default() };
         let scales = resolve(&checkpoint, &options)?;
-        let layout = CacheLayout::resolved(&config, args.block_size, &scales)?;
+        let stored = |d: KvDtype| d.element_type(ElementType::F32);
+        let (k, v) = (stored(scales.dtypes().k), stored(scales.dtypes().v));
+        let layout = CacheLayout::uniform(&config, args.block_size, k, v);
         let capacity = Capacity::new(&layout, args.memory.0, max_model_len)?;
         results.push(capacity.report(scales.dtypes().to_string()));
     }

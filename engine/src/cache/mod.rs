@@ -1,0 +1,74 @@
+//! How a model's KV cache is laid out: what each layer stores, how many bytes a token takes, and
+//! how many blocks a budget buys.
+
+mod capacity;
+
+pub use capacity::{Capacity, CapacityReport};
+
+use crate::config::ModelConfig;
+use attn_kernels::{CacheShape, LayerScales};
+use fp8_format::ElementType;
+
+/// How one layer's KV is stored.
+#[derive(Debug, Clone)]
+pub struct LayerCache {
+    /// Blocks, heads and element types.
+    pub shape: CacheShape,
+    /// `real = code × scale`.
+    pub scales: LayerScales,
+}
+
+/// Every layer's storage and scales, before anything is allocated.
+#[derive(Debug, Clone)]
+pub struct CacheLayout {
+    block_size: usize,
+    layers: Vec<LayerCache>,
+}
+
+impl CacheLayout {
+    /// Unquantized or quantized with scale 1.0, the same in every layer.
+    #[must_use]
+    pub fn uniform(
+        config: &ModelConfig,
+        block_size: usize,
+        k_type: ElementType,
+        v_type: ElementType,
+    ) -> Self {
+        let (heads, width) = (config.num_kv_heads, config.head_dim);
+        let shape = CacheShape::new(1, block_size, heads, width, k_type, v_type);
+        let layer = LayerCache { shape, scales: LayerScales::default() };
+        Self { block_size, layers: vec![layer; config.num_layers] }
+    }
+
+    /// Tokens per block.
+    #[must_use]
+    pub fn block_size(&self) -> usize {
+        self.block_size
+    }
+
+    /// Every layer's storage.
+    #[must_use]
+    pub fn layers(&self) -> &[LayerCache] {
+        &self.layers
+    }
+
+    /// Bytes of K and V that one token takes over all layers.
+    #[must_use]
+    pub fn bytes_per_token(&self) -> u64 {
+        let layer = |layer: &LayerCache| {
+            let CacheShape { num_kv_heads, head_dim, k_type, v_type, .. } = &layer.shape;
+            (num_kv_heads * head_dim * (k_type.size() + v_type.size())) as u64
+        };
+        self.layers.iter().map(layer).sum()
+    }
+
+    /// The layers, with that many blocks each.
+    #[must_use]
+    pub fn into_layers(self, num_blocks: usize) -> Vec<LayerCache> {
+        let mut layers = self.layers;
+        for layer in &mut layers {
+            layer.shape.num_blocks = num_blocks;
+        }
+        layers
+    }
+}

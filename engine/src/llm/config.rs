@@ -1,0 +1,64 @@
+//! What a user chooses before a model is loaded.
+
+use crate::Error;
+use kv_scales::KvDtypes;
+
+/// The engine's settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineConfig {
+    /// How K and V are stored. `None` is `fp8` for the embedded model and `auto` for a checkpoint.
+    pub kv_cache_dtype: Option<KvDtypes>,
+    /// Tokens per KV block: a power of two, 8 to 256.
+    pub block_size: usize,
+    /// Bytes for the KV cache. `None` is room for four sequences of the model's full length, and
+    /// 2 GiB at most.
+    pub kv_cache_memory: Option<u64>,
+    /// Threads. `None` is the ambient rayon pool: one per core, unless the caller chose.
+    pub num_threads: Option<usize>,
+    /// At most this many rows per step: a longer prompt is prefilled in chunks. Results do not
+    /// depend on it.
+    pub prefill_chunk: usize,
+    /// At most this many sequences run side by side; the others wait.
+    pub max_num_seqs: usize,
+    /// Refuse a checkpoint whose KV scales cannot all be accounted for.
+    pub strict: bool,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            kv_cache_dtype: None,
+            block_size: 16,
+            kv_cache_memory: None,
+            num_threads: None,
+            prefill_chunk: 128,
+            max_num_seqs: 64,
+            strict: true,
+        }
+    }
+}
+
+impl EngineConfig {
+    /// Checks every setting against its limits.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] naming the first one outside its range.
+    pub fn validate(&self) -> Result<(), Error> {
+        let refuse = |name, value: usize, limit| {
+            Err(Error::Setting { name, value: value.to_string(), limit })
+        };
+        if !self.block_size.is_power_of_two() || !(8..=256).contains(&self.block_size) {
+            return refuse("block_size", self.block_size, "a power of two, 8 to 256");
+        }
+        if self.prefill_chunk == 0 || self.prefill_chunk > 1 << 16 {
+            return refuse("prefill_chunk", self.prefill_chunk, "1 to 65536");
+        }
+        if self.max_num_seqs == 0 || self.max_num_seqs > self.prefill_chunk.max(1 << 16) {
+            return refuse("max_num_seqs", self.max_num_seqs, "1 to 65536");
+        }
+        match self.num_threads {
+            Some(n) if n == 0 || n > 1 << 10 => refuse("num_threads", n, "1 to 1024"),
+            _ => Ok(()),
+        }
+    }
+}
