@@ -119,7 +119,7 @@ pub enum Error {
     #[error(transparent)]
     Cache(#[from] paged_cache::Error),
     /// There is nothing to evaluate, or the scores cannot be compared.
-    #[error("eval: {message}")]
+    #[error("{message}")]
     Eval {
         /// Why.
         message: String,
