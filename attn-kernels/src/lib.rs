@@ -33,6 +33,7 @@
 //! | type | what it is |
 //! |---|---|
 //! | [`Backend`] | append, attention, copy: the contract of a backend |
+//! | [`CpuBackend`], [`CpuBuffer`] | SIMD and threads |
 //! | [`ReferenceBackend`] | the formula in f64: the oracle |
 //! | [`CacheShape`], [`KvLayout`], [`KvCache`] | one layer's blocks |
 //! | [`KvScale`], [`LayerScales`] | `real = code × scale`, per tensor or per head |
@@ -44,6 +45,7 @@
 mod attention;
 mod backend;
 mod batch;
+mod cpu;
 mod element;
 mod error;
 mod mem;
@@ -52,10 +54,12 @@ mod plan;
 mod reference;
 mod scales;
 mod shape;
+mod simd;
 
 pub use attention::{AttentionShape, AttnMath, Variant};
 pub use backend::{Backend, KvCache};
 pub use batch::Batch;
+pub use cpu::{CpuBackend, CpuBuffer};
 pub use error::Error;
 pub use merge::merge_states;
 pub use plan::Plan;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::attention::AttentionShape;
 use crate::batch::{Batch, Sequence};
+use crate::cpu::Work;
 use crate::error::Error;
 use crate::shape::CacheShape;
 
@@ -17,6 +18,8 @@ pub struct Plan {
     cache: CacheShape,
     attention: AttentionShape,
     batch: Batch,
+    /// How the CPU backend cuts it up; empty where another backend made the plan.
+    pub(crate) work: Work,
 }
 
 impl Plan {
@@ -30,7 +33,8 @@ impl Plan {
         for (index, sequence) in batch.sequences().iter().enumerate() {
             check_sequence(cache, attention, batch, index, sequence)?;
         }
-        Ok(Self { cache: cache.clone(), attention: attention.clone(), batch: batch.clone() })
+        let (cache, attention, batch) = (cache.clone(), attention.clone(), batch.clone());
+        Ok(Self { cache, attention, batch, work: Work::default() })
     }
 
     /// The cache shape the plan was made for.

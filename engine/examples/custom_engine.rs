@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::error::Error;
 
 use attn_kernels::{
-    AttentionShape, Backend, Batch, CacheShape, KvCache, KvScale, LayerScales, ReferenceBackend as CpuBackend,
+    AttentionShape, Backend, Batch, CacheShape, CpuBackend, KvCache, KvScale, LayerScales,
 };
 use engine::tokenizer::Tokenizer;
 use fp8_format::ElementType;
@@ -117,7 +117,7 @@ impl Engine {
         }
         let block_size = 16;
         let num_blocks = tokens.div_ceil(block_size) + 1; // block 0 is the null block
-        let backend = CpuBackend;
+        let backend = CpuBackend::new();
         let stored = dtype.element_type(ElementType::Bf16);
         let (heads, dim) = (model.num_kv_heads, model.head_dim);
         let shape = CacheShape::new(num_blocks, block_size, heads, dim, stored, stored);
@@ -141,7 +141,11 @@ impl Engine {
         let kv_len = self.blocks.num_tokens(SEQUENCE)?;
         let position = kv_len - tokens.len();
         let mut batch = Batch::new();
-        batch.push(tokens.len(), kv_len, self.blocks.block_table(SEQUENCE)?.iter().map(|b| b.index()));
+        batch.push(
+            tokens.len(),
+            kv_len,
+            self.blocks.block_table(SEQUENCE)?.iter().map(|b| b.index()),
+        );
         let attention = AttentionShape::new(m.num_heads, 1.0 / (m.head_dim as f32).sqrt());
         let plan = self.backend.plan(self.layers[0].shape(), &attention, &batch)?;
 
@@ -179,7 +183,8 @@ pub fn generate(prompt: &[u32], max_tokens: usize) -> Result<Vec<u32>, Box<dyn E
     let mut logits = engine.step(prompt)?;
     let mut ids = Vec::new();
     while ids.len() < max_tokens {
-        let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a)));
+        let best =
+            (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b]).then(b.cmp(&a)));
         ids.push(best.ok_or("no logits")? as u32);
         logits = engine.step(&ids[ids.len() - 1..])?;
     }

@@ -118,12 +118,6 @@ pub enum Error {
     /// The block allocator refused.
     #[error(transparent)]
     Cache(#[from] paged_cache::Error),
-    /// There is nothing to evaluate, or the scores cannot be compared.
-    #[error("{message}")]
-    Eval {
-        /// Why.
-        message: String,
-    },
     /// A step's slices do not fit together.
     #[error("step: {name} has {len} elements, the batch has {rows} rows")]
     StepLength {
@@ -195,5 +189,25 @@ pub enum Error {
         num_threads: usize,
         /// What the operating system said.
         message: String,
+    },
+    /// There is nothing to evaluate, or the scores cannot be compared.
+    #[error("{message}")]
+    Eval {
+        /// Why.
+        message: String,
+    },
+    /// No attention backend stores this dtype yet.
+    #[error("kv cache dtype {dtype} is not stored by any attention backend of this build")]
+    KvDtypeUnsupported {
+        /// The dtype's canonical name.
+        dtype: &'static str,
+    },
+    /// A scale that kernels cannot use as it is.
+    #[error("layer {layer}: a {granularity} scale that is not fixed yet cannot be used")]
+    ScaleNotFixed {
+        /// The layer.
+        layer: usize,
+        /// The scale's granularity.
+        granularity: &'static str,
     },
 }

@@ -3,9 +3,9 @@
 //! A text is cut into windows of [`WINDOW`] tokens, each its own sequence without BOS; a last
 //! window that is not full is dropped. Every position but the first of a sequence is scored.
 
-use crate::tokenizer::Tokenizer;
 use crate::Error;
 use crate::llm::Scored;
+use crate::tokenizer::Tokenizer;
 
 /// Tokens per window of a text.
 pub const WINDOW: usize = 512;
@@ -50,8 +50,10 @@ pub fn sequences(json: &[u8]) -> Result<Vec<Vec<u32>>, Error> {
         return Err(refuse("there are no sequences".to_owned()));
     }
     if let Some((i, short)) = sequences.iter().enumerate().find(|(_, ids)| ids.len() < 2) {
-        let message =
-            format!("sequence {i} has {} token ids, at least 2 are needed to score one", short.len());
+        let message = format!(
+            "sequence {i} has {} token ids, at least 2 are needed to score one",
+            short.len()
+        );
         return Err(refuse(message));
     }
     Ok(sequences)

@@ -31,3 +31,9 @@ pub(crate) fn codes_mut<C: ByteCode>(bytes: &mut [u8]) -> &mut [C] {
     // SAFETY: as in `codes`; every code is also a valid byte, and the borrow is exclusive.
     unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), bytes.len()) }
 }
+
+/// Numbers as the bytes they are stored as.
+pub(crate) fn f32_bytes(numbers: &[f32]) -> &[u8] {
+    // SAFETY: an f32 is 4 initialized bytes; the length and the lifetime are those of `numbers`.
+    unsafe { std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers)) }
+}

@@ -1,5 +1,10 @@
-//! Memory in ways the language cannot check: views of bytes as codes.
+//! Memory in ways the language cannot check: bytes as codes, parts written by several threads, the
+//! pages under a cache.
 
+mod claims;
 mod codes;
+mod pool;
 
-pub(crate) use codes::{codes, codes_mut};
+pub(crate) use claims::Claims;
+pub(crate) use codes::{codes, codes_mut, f32_bytes};
+pub(crate) use pool::Pool;

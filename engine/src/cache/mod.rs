@@ -2,6 +2,7 @@
 //! how many blocks a budget buys.
 
 mod capacity;
+mod resolved;
 
 pub use capacity::{Capacity, CapacityReport};
 

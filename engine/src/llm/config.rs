@@ -20,6 +20,9 @@ pub struct EngineConfig {
     pub prefill_chunk: usize,
     /// At most this many sequences run side by side; the others wait.
     pub max_num_seqs: usize,
+    /// Calculate the scales of K and V from one batch of random tokens when the model is loaded,
+    /// instead of using the checkpoint's.
+    pub calculate_kv_scales: bool,
     /// Refuse a checkpoint whose KV scales cannot all be accounted for.
     pub strict: bool,
 }
@@ -33,6 +36,7 @@ impl Default for EngineConfig {
             num_threads: None,
             prefill_chunk: 128,
             max_num_seqs: 64,
+            calculate_kv_scales: false,
             strict: true,
         }
     }

@@ -1,7 +1,8 @@
 //! From a checkpoint to an [`Llm`]: config, weights, scales, blocks, in that order, each checked
 //! before the next.
 
-use super::{EngineConfig, Llm, Warning};
+use super::steps::StepBuffers;
+use super::{EngineConfig, Llm, Warning, calculate};
 use crate::Error;
 use crate::assets;
 use crate::cache::{CacheLayout, Capacity};
@@ -9,9 +10,13 @@ use crate::config::ModelConfig;
 use crate::model::Decoder;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
-use kv_scales::{Checkpoint, KvDtype, KvDtypes};
+use attn_kernels::CpuBackend;
+use fp8_format::ElementType;
+use kv_scales::{Checkpoint, GivenShape, KvDtype, KvDtypes, ResolveOptions, resolve};
+use paged_cache::PagedCache;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The cache never takes more than this unless it is asked to.
 const MAX_DEFAULT_MEMORY: u64 = 2 << 30;
@@ -51,34 +56,79 @@ impl Llm {
         settings: EngineConfig,
     ) -> Result<Self, Error> {
         settings.validate()?;
+        let pool = thread_pool(settings.num_threads)?;
         let config = checkpoint.config().ok_or(Error::NoConfig)?;
         let generation = checkpoint.json("generation_config.json")?;
         let config = ModelConfig::from_json(config, generation.as_ref())?;
-        let weights = Weights::load(checkpoint, &config)?;
-        let layout = CacheLayout::uniform(
-            &config,
-            settings.block_size,
-            fp8_format::ElementType::F8E4M3,
-            fp8_format::ElementType::F8E4M3,
-        );
+        let weights = Arc::new(Weights::load(checkpoint, &config)?);
+        let dtype = config.dtype.unwrap_or(weights.element_type());
+        let scales = resolve(checkpoint, &resolve_options(&config, dtype, &settings))?;
+        let scales = match scales.into_pending() {
+            Ok(pending) => {
+                let fix = || calculate::fix(pending, &config, &weights);
+                match &pool {
+                    Some(pool) => pool.install(fix)?,
+                    None => fix()?,
+                }
+            }
+            Err(known) => known,
+        };
+        let layout = CacheLayout::resolved(&config, settings.block_size, &scales)?;
         let tokenizer = Tokenizer::from_checkpoint(checkpoint)?;
         let max_len = config.max_position_embeddings;
-        let memory = settings.kv_cache_memory.unwrap_or_else(|| {
-            let full = layout.bytes_per_token() * max_len as u64 * DEFAULT_SEQUENCES;
-            // One block more: the null block.
-            let null = layout.bytes_per_token() * layout.block_size() as u64;
-            (full + null).min(MAX_DEFAULT_MEMORY.max(2 * null))
-        });
+        let memory = settings.kv_cache_memory.unwrap_or_else(|| default_memory(&layout, max_len));
         let capacity = Capacity::new(&layout, memory, max_len)?;
-        let warnings = weights.unused().iter().map(unused_tensor).collect();
+        let unused = weights.unused().iter().map(unused_tensor);
+        let warnings = scales.warnings().iter().map(Warning::from).chain(unused).collect();
         let caches = layout.into_layers(capacity.config.num_blocks);
-        let backend = attn_kernels::ReferenceBackend;
-        let decoder = Decoder::new(config.clone(), weights, backend, caches)?;
-        let mut llm =
-            Self::with_executor(name, config, tokenizer, Box::new(decoder), capacity, &settings)?;
-        llm.warnings = warnings;
-        Ok(llm)
+        let decoder = Decoder::new(config.clone(), weights, CpuBackend::new(), caches)?;
+        Ok(Self {
+            name,
+            config,
+            tokenizer,
+            executor: Box::new(decoder),
+            cache: PagedCache::new(capacity.config.clone())?,
+            capacity,
+            kv_cache_dtype: scales.dtypes().to_string(),
+            scales: Some(scales),
+            warnings,
+            prefill_chunk: settings.prefill_chunk,
+            max_num_seqs: settings.max_num_seqs,
+            pool,
+            buffers: StepBuffers::default(),
+            next_seq: 0,
+        })
     }
+}
+
+fn resolve_options(
+    config: &ModelConfig,
+    dtype: ElementType,
+    settings: &EngineConfig,
+) -> ResolveOptions {
+    ResolveOptions {
+        dtype: settings.kv_cache_dtype.unwrap_or_default(),
+        model_dtype: Some(match dtype {
+            ElementType::F16 => KvDtype::F16,
+            ElementType::Bf16 => KvDtype::Bf16,
+            _ => KvDtype::F32,
+        }),
+        shape: GivenShape {
+            num_layers: Some(config.num_layers),
+            num_heads: Some(config.num_heads),
+            num_kv_heads: Some(config.num_kv_heads),
+        },
+        calculate_kv_scales: settings.calculate_kv_scales,
+        strict: settings.strict,
+        ..ResolveOptions::default()
+    }
+}
+
+/// Room for four sequences of full length, and one block more: the null block.
+fn default_memory(layout: &CacheLayout, max_len: usize) -> u64 {
+    let block = layout.bytes_per_token() * layout.block_size() as u64;
+    let full = layout.bytes_per_token() * max_len as u64 * DEFAULT_SEQUENCES;
+    (full + block).min(MAX_DEFAULT_MEMORY.max(2 * block))
 }
 
 fn unused_tensor(name: &String) -> Warning {

@@ -10,6 +10,7 @@
 //! # Ok::<(), engine::Error>(())
 //! ```
 
+mod calculate;
 mod config;
 mod generate;
 mod load;
@@ -27,6 +28,7 @@ use crate::cache::Capacity;
 use crate::config::ModelConfig;
 use crate::model::Executor;
 use crate::tokenizer::Tokenizer;
+use kv_scales::ResolvedScales;
 use paged_cache::PagedCache;
 use rayon::ThreadPool;
 use steps::StepBuffers;
@@ -40,6 +42,8 @@ pub struct Llm {
     cache: PagedCache,
     capacity: Capacity,
     kv_cache_dtype: String,
+    /// `None` under an executor that was brought along.
+    scales: Option<ResolvedScales>,
     warnings: Vec<Warning>,
     prefill_chunk: usize,
     max_num_seqs: usize,
@@ -72,6 +76,7 @@ impl Llm {
             cache: PagedCache::new(capacity.config.clone())?,
             capacity,
             kv_cache_dtype: settings.kv_cache_dtype.map_or_else(String::new, |d| d.to_string()),
+            scales: None,
             warnings: Vec::new(),
             prefill_chunk: settings.prefill_chunk,
             max_num_seqs: settings.max_num_seqs,
@@ -109,6 +114,13 @@ impl Llm {
     #[must_use]
     pub fn kv_cache_dtype(&self) -> &str {
         &self.kv_cache_dtype
+    }
+
+    /// The scales of K and V, layer by layer, with where they came from; `None` under an executor
+    /// that was brought along.
+    #[must_use]
+    pub fn scales(&self) -> Option<&ResolvedScales> {
+        self.scales.as_ref()
     }
 
     /// What a user should know of this checkpoint and these settings.

@@ -128,3 +128,9 @@ pub struct Warning {
     /// The whole sentence.
     pub message: String,
 }
+
+impl From<&kv_scales::Warning> for Warning {
+    fn from(warning: &kv_scales::Warning) -> Self {
+        Self { code: warning.code.name().into(), message: warning.message.clone() }
+    }
+}

@@ -9,20 +9,11 @@ use rayon::prelude::*;
 
 /// What the model thinks of a sequence of tokens.
 #[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
 pub struct Scored {
     /// Log-probability of token `i + 1` given those up to `i`: one fewer than tokens.
     pub logprobs: Vec<f64>,
-    /// The likeliest next token at every position.
+    /// The likeliest next token at every position, of equal ones the lowest id.
     pub argmax: Vec<u32>,
-}
-
-impl Scored {
-    /// Mean negative log-likelihood per scored token; its exponential is the perplexity.
-    #[must_use]
-    pub fn nll(&self) -> f64 {
-        -self.logprobs.iter().sum::<f64>() / self.logprobs.len() as f64
-    }
 }
 
 impl Llm {

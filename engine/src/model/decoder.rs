@@ -8,11 +8,12 @@ use crate::config::ModelConfig;
 use crate::ops::{self, Product, Rotary};
 use crate::weights::{LayerWeights, Linear, Weights};
 use attn_kernels::{AttentionShape, Batch, CacheShape, KvCache, LayerScales, Plan, Variant};
+use std::sync::Arc;
 
 /// A decoder on an attention backend.
 pub struct Decoder<B: HostBackend> {
     config: ModelConfig,
-    weights: Weights,
+    weights: Arc<Weights>,
     backend: B,
     layers: Vec<Layer<B::Buffer>>,
     kinds: Vec<Kind>,
@@ -42,7 +43,7 @@ impl<B: HostBackend> Decoder<B> {
     /// When the backend refuses a shape, or `caches` is not one per layer.
     pub fn new(
         config: ModelConfig,
-        weights: Weights,
+        weights: Arc<Weights>,
         backend: B,
         caches: Vec<LayerCache>,
     ) -> Result<Self, Error> {

@@ -31,16 +31,24 @@ impl FromStr for ByteSize {
                 end.eq_ignore_ascii_case(name).then(|| (trimmed[..at].trim_end(), unit))
             })
             .unwrap_or((trimmed, 1));
-        let wrong = || format!("{text:?} is not a size: write 8GiB, 512MiB, 1.5GB or a number of bytes");
+        let wrong =
+            || format!("{text:?} is not a size: write 8GiB, 512MiB, 1.5GB or a number of bytes");
         if let Ok(whole) = number.parse::<u64>() {
-            return whole.checked_mul(unit).map(Self).ok_or_else(|| format!("{text:?} is too large"));
+            return whole
+                .checked_mul(unit)
+                .map(Self)
+                .ok_or_else(|| format!("{text:?} is too large"));
         }
         // `f64::from_str` also reads `inf`, `nan` and `1e9`: sizes are digits and one point.
         if !number.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
             return Err(wrong());
         }
         let bytes = number.parse::<f64>().map_err(|_| wrong())? * unit as f64;
-        if bytes < u64::MAX as f64 { Ok(Self(bytes as u64)) } else { Err(format!("{text:?} is too large")) }
+        if bytes < u64::MAX as f64 {
+            Ok(Self(bytes as u64))
+        } else {
+            Err(format!("{text:?} is too large"))
+        }
     }
 }
 
@@ -71,7 +79,19 @@ mod tests {
         for (text, bytes) in cases {
             assert_eq!(text.parse(), Ok(ByteSize(bytes)), "{text}");
         }
-        let bad = ["", "GiB", "-1", "1e9", "inf", "nan GiB", "1.2.3", "8 GiBs", "99999999TiB", "é", "1..GB"];
+        let bad = [
+            "",
+            "GiB",
+            "-1",
+            "1e9",
+            "inf",
+            "nan GiB",
+            "1.2.3",
+            "8 GiBs",
+            "99999999TiB",
+            "é",
+            "1..GB",
+        ];
         for text in bad {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
         }

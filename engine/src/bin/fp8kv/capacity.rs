@@ -3,7 +3,6 @@
 use engine::cache::{CacheLayout, Capacity, CapacityReport};
 use engine::config::ModelConfig;
 use engine::llm::EngineConfig;
-use fp8_format::ElementType;
 use kv_scales::{KvDtype, KvDtypes, ResolveOptions, resolve};
 use serde::Serialize;
 
@@ -55,7 +54,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let max_model_len = args.max_model_len.unwrap_or(config.max_position_embeddings);
     EngineConfig { block_size: args.block_size, ..EngineConfig::default() }.validate()?;
     if max_model_len == 0 || max_model_len > config.max_position_embeddings {
-        return Err(Failure::MaxModelLen { len: max_model_len, limit: config.max_position_embeddings });
+        return Err(Failure::MaxModelLen {
+            len: max_model_len,
+            limit: config.max_position_embeddings,
+        });
     }
     let mut dtypes: Vec<KvDtypes> = Vec::new();
     for name in &args.kv_cache_dtype {
@@ -69,9 +71,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         // Only the storage matters here: lenient, so that a scale's trouble is `inspect`'s to tell.
         let options = ResolveOptions { dtype, strict: false, ..ResolveOptions::default() };
         let scales = resolve(&checkpoint, &options)?;
-        let stored = |d: KvDtype| d.element_type(ElementType::F32);
-        let (k, v) = (stored(scales.dtypes().k), stored(scales.dtypes().v));
-        let layout = CacheLayout::uniform(&config, args.block_size, k, v);
+        let layout = CacheLayout::resolved(&config, args.block_size, &scales)?;
         let capacity = Capacity::new(&layout, args.memory.0, max_model_len)?;
         results.push(capacity.report(scales.dtypes().to_string()));
     }

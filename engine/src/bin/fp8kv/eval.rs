@@ -77,7 +77,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     // What can be refused is refused before the first sequence is scored.
     let checkpoint = args.model.open()?;
     let plan = |name: Option<&str>| plan(args, &checkpoint, args.model.dtypes(name)?);
-    let mut asked = args.kv_cache_dtype.iter().map(|n| plan(Some(n))).collect::<Result<Vec<_>, _>>()?;
+    let mut asked =
+        args.kv_cache_dtype.iter().map(|n| plan(Some(n))).collect::<Result<Vec<_>, _>>()?;
     if asked.is_empty() {
         asked.push(plan(None)?);
     }
@@ -110,13 +111,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 fn plan(args: &Args, checkpoint: &Checkpoint, dtypes: KvDtypes) -> Result<Planned, Failure> {
     let resolved = resolve(checkpoint, &args.engine.resolve_options(dtypes))?;
     let origins = || resolved.layers().iter().flat_map(|layer| [&layer.k.origin, &layer.v.origin]);
-    let scales = if origins().any(|o| matches!(o, Origin::Checkpoint { .. } | Origin::Duplicated { .. })) {
-        "checkpoint"
-    } else if origins().any(|o| matches!(o, Origin::Default)) {
-        "default"
-    } else {
-        "none"
-    };
+    let scales =
+        if origins().any(|o| matches!(o, Origin::Checkpoint { .. } | Origin::Duplicated { .. })) {
+            "checkpoint"
+        } else if origins().any(|o| matches!(o, Origin::Default)) {
+            "default"
+        } else {
+            "none"
+        };
     Ok(Planned { dtypes, name: resolved.dtypes().to_string(), scales })
 }
 

@@ -106,7 +106,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let template = if args.chat { Some(template(&args.model)?) } else { None };
     let mut llm = args.engine.load(&args.model, dtypes)?;
     for warning in llm.warnings() {
-        output::note(&format!("warning: {} [{}]", output::one_line(&warning.message), warning.code));
+        output::note(&format!(
+            "warning: {} [{}]",
+            output::one_line(&warning.message),
+            warning.code
+        ));
     }
     let prompts = prompts(args, template.as_ref(), &llm)?;
     let start = Instant::now();
@@ -216,11 +220,8 @@ impl<'a> Show<'a> {
 fn report<'a>(args: &'a Args, llm: &'a Llm, outputs: &'a [RequestOutput]) -> Report<'a> {
     let output = |(prompt, output): (&'a String, &'a RequestOutput)| {
         let completion = &output.outputs[0];
-        let logprob = |s: &'a Sampled| TokenLogprob {
-            token_id: s.token,
-            logprob: s.logprob,
-            top: &s.top,
-        };
+        let logprob =
+            |s: &'a Sampled| TokenLogprob { token_id: s.token, logprob: s.logprob, top: &s.top };
         Output {
             prompt,
             text: &completion.text,

@@ -87,9 +87,7 @@ fn report(model: String, scales: &ResolvedScales) -> Report<'_> {
                 prob: entry(&scales.prob),
             })
             .collect(),
-        warnings: warnings
-            .map(|w| Warning { code: w.code.name(), message: &w.message })
-            .collect(),
+        warnings: warnings.map(|w| Warning { code: w.code.name(), message: &w.message }).collect(),
     }
 }
 

@@ -24,18 +24,20 @@ impl Table {
     }
 
     pub(crate) fn render(&self) -> String {
-        let length = |row: &Vec<String>, i: usize| row.get(i).map_or(0, |cell| cell.chars().count());
+        let length =
+            |row: &Vec<String>, i: usize| row.get(i).map_or(0, |cell| cell.chars().count());
         let widths: Vec<usize> = (0..self.align.len())
             .map(|i| self.rows.iter().map(|row| length(row, i)).max().unwrap_or(0))
             .collect();
         let mut text = String::new();
         for row in &self.rows {
-            let cells = row.iter().zip(&widths).zip(&self.align).map(|((cell, &width), align)| {
-                match align {
-                    Align::Left => format!("{cell:<width$}"),
-                    Align::Right => format!("{cell:>width$}"),
-                }
-            });
+            let cells =
+                row.iter().zip(&widths).zip(&self.align).map(
+                    |((cell, &width), align)| match align {
+                        Align::Left => format!("{cell:<width$}"),
+                        Align::Right => format!("{cell:>width$}"),
+                    },
+                );
             let line = cells.collect::<Vec<_>>().join("  ");
             text.push_str(line.trim_end());
             text.push('\n');

@@ -1,0 +1,132 @@
+//! The primitives of attention, as a table of functions chosen once per call: what differs between
+//! instruction sets. What order they are called in is the same for all (`walk`, `tiles`).
+
+use fp8_format::ElementType;
+
+use crate::cpu::scalar;
+use crate::plan::CHUNK;
+
+/// Rows that one call of [`Scores`] or [`Accumulate`] takes at most.
+pub(crate) const MAX_ROWS: usize = 4;
+/// Elements from one row of scores to the next: a chunk, and room for a last tile's padding.
+pub(crate) const SCORE_STRIDE: usize = CHUNK + 8;
+
+/// One head's K or V of consecutive tokens, as stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Tokens<'a> {
+    /// From the first element of the first token to at least the last of the last.
+    pub(crate) bytes: &'a [u8],
+    /// Bytes from token to token.
+    pub(crate) stride: usize,
+    pub(crate) count: usize,
+    pub(crate) head_dim: usize,
+    /// Whether a code that the fast conversion would misread (NaN) may be among them.
+    pub(crate) suspect: bool,
+    /// What will be read next, laid out like `bytes`, to be prefetched; never dereferenced.
+    pub(crate) ahead: *const u8,
+}
+
+impl Tokens<'_> {
+    /// The bytes of one token.
+    pub(crate) fn token(&self, t: usize, size: usize) -> &[u8] {
+        &self.bytes[t * self.stride..][..self.head_dim * size]
+    }
+
+    /// Panics unless all tokens lie in `bytes`: what the SIMD code relies on.
+    pub(crate) fn check(&self, size: usize) {
+        assert!(self.count > 0 && self.head_dim.is_multiple_of(8));
+        let last = (self.count - 1).checked_mul(self.stride);
+        let end = last.and_then(|last| last.checked_add(self.head_dim * size));
+        assert!(end.is_some_and(|end| end <= self.bytes.len()));
+    }
+}
+
+/// What happens to a row of dot products before the softmax.
+#[derive(Clone, Copy)]
+pub(crate) struct ScoreMap {
+    /// `softmax_scale × k_scale × ` what the conversion of K left out.
+    pub(crate) factor: f32,
+    pub(crate) soft_cap: Option<f32>,
+    /// The ALiBi slope, and the query's position relative to the chunk's first token.
+    pub(crate) alibi: Option<(f32, f32)>,
+}
+
+/// A chunk's softmax of one row: the largest score and the sum of `exp(score − max)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Stats {
+    pub(crate) max: f32,
+    pub(crate) sum: f32,
+}
+
+impl Stats {
+    /// Of no keys at all.
+    pub(crate) const EMPTY: Self = Self { max: f32::NEG_INFINITY, sum: 0.0 };
+}
+
+/// `scores[r × SCORE_STRIDE + t] = q[r] · token[t]`, for `rows` rows of `q`. Up to 7 elements after
+/// a row's last token may be overwritten.
+pub(crate) type Scores = fn(tokens: &Tokens<'_>, q: &[f32], rows: usize, scores: &mut [f32]);
+/// `acc[r] += Σ_t p[r × SCORE_STRIDE + t] × token[t]`, in the order of the tokens.
+pub(crate) type Accumulate = fn(tokens: &Tokens<'_>, p: &[f32], rows: usize, acc: &mut [f32]);
+/// `tile[t] = token[t]` as numbers, `head_dim` elements apart.
+pub(crate) type Decode = fn(tokens: &Tokens<'_>, tile: &mut [f32]);
+/// Turns the dot products `row[visible]` into `exp(score − max)`.
+pub(crate) type Softmax = fn(row: &mut [f32], visible: (usize, usize), map: &ScoreMap) -> Stats;
+/// Merges a chunk's output and statistics into a running state.
+pub(crate) type Merge = fn(out: &mut [f32], stats: &mut Stats, chunk_out: &[f32], chunk: Stats);
+
+/// One instruction set's primitives for one pair of storage types.
+#[derive(Clone, Copy)]
+pub(crate) struct Kernels {
+    pub(crate) k: SideKernels,
+    pub(crate) v: SideKernels,
+    /// On tokens that [`SideKernels::decode`] has made f32.
+    pub(crate) tile: SideKernels,
+    pub(crate) softmax: Softmax,
+    pub(crate) merge: Merge,
+}
+
+/// The primitives of one storage type.
+#[derive(Clone, Copy)]
+pub(crate) struct SideKernels {
+    pub(crate) scores: Scores,
+    pub(crate) accumulate: Accumulate,
+    pub(crate) decode: Decode,
+    /// What the conversion leaves out: `value = converted × factor`. A power of two.
+    pub(crate) factor: f32,
+}
+
+/// The instruction sets this build knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isa {
+    Scalar,
+    #[cfg(target_arch = "x86_64")]
+    Avx2(crate::simd::Avx2),
+}
+
+impl Isa {
+    /// The best one this machine has.
+    pub(crate) fn detect() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(avx2) = crate::simd::Avx2::detect() {
+            return Self::Avx2(avx2);
+        }
+        Self::Scalar
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => "avx2",
+        }
+    }
+
+    pub(crate) fn kernels(self, k: ElementType, v: ElementType) -> Kernels {
+        match self {
+            Self::Scalar => scalar::kernels(k, v),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => avx2.kernels(k, v),
+        }
+    }
+}

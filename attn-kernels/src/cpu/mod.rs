@@ -1,0 +1,194 @@
+//! Attention on the CPU: SIMD where the machine has it, threads of the ambient rayon pool.
+
+mod append;
+mod buffer;
+pub(crate) mod kernels;
+pub(crate) mod scalar;
+mod walk;
+mod work;
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+pub use self::buffer::CpuBuffer;
+use self::kernels::Isa;
+use self::walk::{Call, Workspace};
+pub(crate) use self::work::Work;
+use crate::attention::AttentionShape;
+use crate::backend::{Backend, KvCache, check_append, check_copies};
+use crate::batch::Batch;
+use crate::error::Error;
+use crate::mem::Claims;
+use crate::plan::Plan;
+use crate::scales::LayerScales;
+use crate::shape::CacheShape;
+
+/// Attention on the CPU.
+///
+/// Tasks run on the ambient rayon pool: a caller picks the threads with
+/// [`ThreadPool::install`](rayon::ThreadPool::install). Results do not depend on them. Keep one
+/// backend and use it for every call: it keeps the memory that calls need.
+#[derive(Debug)]
+pub struct CpuBackend {
+    isa: Isa,
+    workspaces: Mutex<Vec<Workspace>>,
+    calls: Mutex<Vec<CallMemory>>,
+}
+
+/// Memory of a whole call, kept from call to call.
+#[derive(Debug, Default)]
+struct CallMemory {
+    states: Vec<f32>,
+    taken: [Vec<AtomicBool>; 3],
+}
+
+impl CpuBackend {
+    /// With the best instruction set that this machine has.
+    pub fn new() -> Self {
+        Self::with(Isa::detect())
+    }
+
+    /// In plain code only, whatever the machine has: for comparison.
+    pub fn scalar() -> Self {
+        Self::with(Isa::Scalar)
+    }
+
+    fn with(isa: Isa) -> Self {
+        Self { isa, workspaces: Mutex::default(), calls: Mutex::default() }
+    }
+
+    /// The instruction set in use: `scalar` or `avx2`.
+    pub fn isa(&self) -> &'static str {
+        self.isa.name()
+    }
+
+    /// Runs `f` with a workspace from the pool.
+    fn with_workspace(&self, f: impl FnOnce(&mut Workspace)) {
+        let mut ws = take(&self.workspaces);
+        f(&mut ws);
+        give(&self.workspaces, ws);
+    }
+}
+
+impl Default for CpuBackend {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn take<T: Default>(pool: &Mutex<Vec<T>>) -> T {
+    pool.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+}
+
+fn give<T>(pool: &Mutex<Vec<T>>, item: T) {
+    pool.lock().unwrap_or_else(PoisonError::into_inner).push(item);
+}
+
+impl Backend for CpuBackend {
+    type Buffer = CpuBuffer;
+    type Input<'a> = &'a [f32];
+    type Output<'a> = &'a mut [f32];
+
+    fn new_cache(&self, shape: CacheShape) -> Result<KvCache<CpuBuffer>, Error> {
+        shape.validate()?;
+        let k = CpuBuffer::new(&shape, shape.k_type)?;
+        let v = CpuBuffer::new(&shape, shape.v_type)?;
+        Ok(KvCache { shape, k, v })
+    }
+
+    fn plan(
+        &self,
+        cache: &CacheShape,
+        attention: &AttentionShape,
+        batch: &Batch,
+    ) -> Result<Plan, Error> {
+        let mut plan = Plan::new(cache, attention, batch)?;
+        plan.work = Work::new(&plan);
+        Ok(plan)
+    }
+
+    fn append(
+        &self,
+        cache: &mut KvCache<CpuBuffer>,
+        scales: &LayerScales,
+        k: &[f32],
+        v: &[f32],
+        slots: &[i64],
+    ) -> Result<(), Error> {
+        check_append(&cache.shape, scales, k.len(), v.len(), slots)?;
+        append::append(cache, scales, k, v, slots);
+        Ok(())
+    }
+
+    fn attention(
+        &self,
+        plan: &Plan,
+        cache: &KvCache<CpuBuffer>,
+        scales: &LayerScales,
+        q: &[f32],
+        out: &mut [f32],
+        lse: Option<&mut [f32]>,
+    ) -> Result<(), Error> {
+        plan.check_call(&cache.shape, q.len(), out.len(), lse.as_ref().map(|l| l.len()))?;
+        scales.validate(&cache.shape, Some(plan.attention().num_heads))?;
+        let mut memory = take(&self.calls);
+        let (group, d) = (plan.group_size(), cache.shape.head_dim);
+        let [taken_out, taken_lse, taken_states] = &mut memory.taken;
+        let call = Call {
+            plan,
+            cache,
+            scales,
+            kernels: self.isa.kernels(cache.shape.k_type, cache.shape.v_type),
+            q,
+            out: Claims::new(out, group * d, taken_out),
+            lse: lse.map(|lse| Claims::new(lse, group, taken_lse)),
+        };
+        // A plan of another backend has not been cut up.
+        let cut;
+        let work = match &plan.work {
+            work if work.tasks.is_empty() && plan.num_rows() > 0 => {
+                cut = Work::new(plan);
+                &cut
+            }
+            work => work,
+        };
+        let unit = walk::state_unit(d);
+        let size = work.states * unit;
+        if memory.states.len() < size {
+            memory.states.resize(size, 0.0);
+        }
+        let partials = Claims::new(&mut memory.states[..size], unit, taken_states);
+        for_each(&work.tasks, |task| {
+            self.with_workspace(|ws| walk::run(&call, task, ws, &partials));
+        });
+        for_each(&work.joins, |(whole, head)| {
+            self.with_workspace(|ws| walk::join(&call, whole, *head, ws, &memory.states));
+        });
+        give(&self.calls, memory);
+        Ok(())
+    }
+
+    fn copy_blocks(
+        &self,
+        cache: &mut KvCache<CpuBuffer>,
+        copies: &[(u32, u32)],
+    ) -> Result<(), Error> {
+        check_copies(&cache.shape, copies)?;
+        for &(src, dst) in copies {
+            cache.k.copy_block(src as usize, dst as usize);
+            cache.v.copy_block(src as usize, dst as usize);
+        }
+        Ok(())
+    }
+}
+
+/// Runs `f` on every item, one at a time per thread; on this thread where there is nothing to share.
+fn for_each<T: Sync>(items: &[T], f: impl Fn(&T) + Send + Sync) {
+    if items.len() <= 1 || rayon::current_num_threads() == 1 {
+        items.iter().for_each(f);
+    } else {
+        items.par_iter().with_max_len(1).for_each(f);
+    }
+}

@@ -1,0 +1,168 @@
+//! Q · Kᵀ: eight partial sums per dot product, one per lane, added up in one fixed tree.
+//!
+//! A dot product is the same sequence of operations whatever tile it is in, so its bits do not
+//! depend on the rows and tokens beside it. Tiles share loads and conversions, nothing else.
+
+#![expect(clippy::needless_range_loop, reason = "a register tile is indexed by row and token")]
+
+use std::arch::x86_64::*;
+
+use super::codec::Codec;
+use crate::cpu::kernels::{MAX_ROWS, SCORE_STRIDE, Tokens};
+
+/// See [`Scores`](crate::cpu::kernels::Scores).
+pub(super) fn scores<C: Codec, S: Codec>(
+    tokens: &Tokens<'_>,
+    q: &[f32],
+    rows: usize,
+    scores: &mut [f32],
+) {
+    tokens.check(C::SIZE);
+    assert!((1..=MAX_ROWS).contains(&rows) && q.len() >= rows * tokens.head_dim);
+    assert!(scores.len() >= (rows - 1) * SCORE_STRIDE + tokens.count.next_multiple_of(8));
+    // SAFETY: the lengths were checked; the table this is in exists only where AVX2 was detected.
+    unsafe {
+        match (rows, tokens.suspect) {
+            (1, false) => by_token::<C, 8, 1>(tokens, q, scores),
+            (2, false) => by_token::<C, 4, 2>(tokens, q, scores),
+            (3, false) => by_token::<C, 4, 3>(tokens, q, scores),
+            (_, false) => two_by_four::<C>(tokens, q, scores),
+            (1, true) => by_token::<S, 8, 1>(tokens, q, scores),
+            (2, true) => by_token::<S, 4, 2>(tokens, q, scores),
+            (3, true) => by_token::<S, 4, 3>(tokens, q, scores),
+            (_, true) => two_by_four::<S>(tokens, q, scores),
+        }
+    }
+}
+
+/// Tiles of `T` tokens (4 or 8) by `R` rows; each token is converted where it is used.
+///
+/// # Safety
+/// AVX2, FMA and F16C; lengths as `scores` checks them.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn by_token<C: Codec, const T: usize, const R: usize>(
+    tokens: &Tokens<'_>,
+    q: &[f32],
+    scores: &mut [f32],
+) {
+    let (d, q) = (tokens.head_dim, q.as_ptr());
+    for t0 in (0..tokens.count).step_by(T) {
+        // SAFETY: `token_pointers` stays inside the tokens, `q` has R rows of d, and the stores
+        // end at most 7 elements after the last token of a row, as was checked.
+        unsafe {
+            let k = token_pointers::<T>(tokens, t0);
+            prefetch::<T>(tokens, t0, d * C::SIZE);
+            let mut acc = [[_mm256_setzero_ps(); R]; T];
+            for i in (0..d - d % 16).step_by(16) {
+                for t in 0..T {
+                    let [x0, x1] = C::pair(k[t].add(i * C::SIZE));
+                    for r in 0..R {
+                        let a = _mm256_fmadd_ps(x0, _mm256_loadu_ps(q.add(r * d + i)), acc[t][r]);
+                        acc[t][r] = _mm256_fmadd_ps(x1, _mm256_loadu_ps(q.add(r * d + i + 8)), a);
+                    }
+                }
+            }
+            if !d.is_multiple_of(16) {
+                for t in 0..T {
+                    let x = C::single(k[t].add((d - 8) * C::SIZE));
+                    for r in 0..R {
+                        let q = _mm256_loadu_ps(q.add(r * d + d - 8));
+                        acc[t][r] = _mm256_fmadd_ps(x, q, acc[t][r]);
+                    }
+                }
+            }
+            for r in 0..R {
+                for t in (0..T).step_by(4) {
+                    let sums = sum4(acc[t][r], acc[t + 1][r], acc[t + 2][r], acc[t + 3][r]);
+                    let at = r * SCORE_STRIDE + t0 + t;
+                    _mm_storeu_ps(scores.as_mut_ptr().add(at), sums);
+                }
+            }
+        }
+    }
+}
+
+/// Tiles of two tokens by four rows: each query vector is loaded once for both tokens.
+///
+/// # Safety
+/// AVX2, FMA and F16C; lengths as `scores` checks them.
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn two_by_four<C: Codec>(tokens: &Tokens<'_>, q: &[f32], scores: &mut [f32]) {
+    let (d, q) = (tokens.head_dim, q.as_ptr());
+    for t0 in (0..tokens.count).step_by(2) {
+        // SAFETY: as in `by_token`; the stores end one element after the last token.
+        unsafe {
+            let k = token_pointers::<2>(tokens, t0);
+            prefetch::<2>(tokens, t0, d * C::SIZE);
+            let mut acc = [[_mm256_setzero_ps(); 4]; 2];
+            for i in (0..d - d % 16).step_by(16) {
+                let x = [C::pair(k[0].add(i * C::SIZE)), C::pair(k[1].add(i * C::SIZE))];
+                for half in 0..2 {
+                    for r in 0..4 {
+                        let q = _mm256_loadu_ps(q.add(r * d + i + 8 * half));
+                        acc[0][r] = _mm256_fmadd_ps(x[0][half], q, acc[0][r]);
+                        acc[1][r] = _mm256_fmadd_ps(x[1][half], q, acc[1][r]);
+                    }
+                }
+            }
+            if !d.is_multiple_of(16) {
+                let at = (d - 8) * C::SIZE;
+                let x = [C::single(k[0].add(at)), C::single(k[1].add(at))];
+                for r in 0..4 {
+                    let q = _mm256_loadu_ps(q.add(r * d + d - 8));
+                    acc[0][r] = _mm256_fmadd_ps(x[0], q, acc[0][r]);
+                    acc[1][r] = _mm256_fmadd_ps(x[1], q, acc[1][r]);
+                }
+            }
+            for r in [0, 2] {
+                let sums = sum4(acc[0][r], acc[1][r], acc[0][r + 1], acc[1][r + 1]);
+                let to = scores.as_mut_ptr().add(r * SCORE_STRIDE + t0);
+                let pairs = _mm_castps_pd(sums);
+                to.cast::<f64>().write_unaligned(_mm_cvtsd_f64(pairs));
+                let upper = _mm_cvtsd_f64(_mm_unpackhi_pd(pairs, pairs));
+                to.add(SCORE_STRIDE).cast::<f64>().write_unaligned(upper);
+            }
+        }
+    }
+}
+
+/// Tokens `t0..t0 + T`; beyond the last, the last again (its scores are never looked at).
+///
+/// # Safety
+/// `tokens` was checked.
+#[inline(always)]
+unsafe fn token_pointers<const T: usize>(tokens: &Tokens<'_>, t0: usize) -> [*const u8; T] {
+    let last = tokens.count - 1;
+    // SAFETY: the index is at most that of the last token.
+    std::array::from_fn(|t| unsafe {
+        tokens.bytes.as_ptr().add((t0 + t).min(last) * tokens.stride)
+    })
+}
+
+/// Asks for tokens `t0..t0 + T` of what is read next.
+///
+/// # Safety
+/// None beyond SSE: a prefetch cannot fault.
+#[inline(always)]
+pub(super) unsafe fn prefetch<const T: usize>(tokens: &Tokens<'_>, t0: usize, bytes: usize) {
+    for t in t0..t0 + T {
+        let row = tokens.ahead.wrapping_add(t * tokens.stride);
+        for line in (0..bytes).step_by(64) {
+            // SAFETY: a prefetch reads nothing and cannot fault.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(line).cast()) };
+        }
+    }
+}
+
+/// The sums of four vectors' lanes, each as `((0+1)+(2+3)) + ((4+5)+(6+7))`.
+///
+/// # Safety
+/// AVX.
+#[inline(always)]
+unsafe fn sum4(a: __m256, b: __m256, c: __m256, d: __m256) -> __m128 {
+    // SAFETY: the caller's AVX.
+    unsafe {
+        let s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+        _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps::<1>(s))
+    }
+}

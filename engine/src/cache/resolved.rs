@@ -1,0 +1,57 @@
+//! Resolved scales → how each layer is stored: the one place where the names of dtypes become
+//! element types.
+
+use super::{CacheLayout, LayerCache};
+use crate::Error;
+use crate::config::ModelConfig;
+use attn_kernels::{CacheShape, KvScale, LayerScales};
+use fp8_format::ElementType;
+use kv_scales::{ResolvedScales, ScaleValue};
+
+impl CacheLayout {
+    /// The storage that resolved scales ask for, layer by layer.
+    ///
+    /// # Errors
+    /// When a layer's dtype is one no backend stores yet, or a scale is still pending.
+    pub fn resolved(
+        config: &ModelConfig,
+        block_size: usize,
+        scales: &ResolvedScales,
+    ) -> Result<Self, Error> {
+        // Only an unresolved `auto` would ask for it, and `resolve` leaves none.
+        let model_dtype = config.dtype.unwrap_or(ElementType::F32);
+        let layers = scales
+            .layers()
+            .iter()
+            .map(|layer| {
+                for dtype in [layer.dtypes.k, layer.dtypes.v] {
+                    if dtype.is_per_token_head() {
+                        return Err(Error::KvDtypeUnsupported { dtype: dtype.name() });
+                    }
+                }
+                let (k_type, v_type) = scales
+                    .element_types(layer.layer, model_dtype)
+                    .unwrap_or((model_dtype, model_dtype));
+                let (heads, width) = (config.num_kv_heads, config.head_dim);
+                let shape = CacheShape::new(1, block_size, heads, width, k_type, v_type);
+                let scale = |value: &ScaleValue| kv_scale(layer.layer, value);
+                let scales = LayerScales {
+                    q: scale(&layer.q.value)?,
+                    k: scale(&layer.k.value)?,
+                    v: scale(&layer.v.value)?,
+                    prob: layer.prob.value.values().first().copied().unwrap_or(1.0),
+                };
+                Ok(LayerCache { shape, scales })
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        Ok(Self { block_size, layers })
+    }
+}
+
+fn kv_scale(layer: usize, value: &ScaleValue) -> Result<KvScale, Error> {
+    match value {
+        ScaleValue::PerTensor(scale) => Ok(KvScale::PerTensor(*scale)),
+        ScaleValue::PerHead(scales) => Ok(KvScale::PerHead(scales.clone())),
+        other => Err(Error::ScaleNotFixed { layer, granularity: other.granularity() }),
+    }
+}

@@ -1,0 +1,62 @@
+//! Scales from one batch of random tokens, before anything is cached (`calculate_kv_scales`).
+
+use crate::Error;
+use crate::cache::CacheLayout;
+use crate::config::ModelConfig;
+use crate::model::{Decoder, Executor, Step, Tap};
+use crate::weights::Weights;
+use attn_kernels::{Batch, CpuBackend};
+use fp8_format::{ElementType, absmax};
+use kv_scales::{LayerAbsmax, OnTheFlyRange, PendingScales, ResolvedScales};
+use std::sync::Arc;
+
+/// Tokens of the batch.
+const TOKENS: usize = 256;
+const BLOCK_SIZE: usize = 16;
+
+/// Runs the batch over an f32 cache of its own, and fixes the scales by what it saw. The tokens
+/// are the same for every run of a model, so the scales are too.
+pub(super) fn fix(
+    pending: PendingScales,
+    config: &ModelConfig,
+    weights: &Arc<Weights>,
+) -> Result<ResolvedScales, Error> {
+    let tokens = TOKENS.min(config.max_position_embeddings);
+    let blocks = tokens.div_ceil(BLOCK_SIZE);
+    let layout = CacheLayout::uniform(config, BLOCK_SIZE, ElementType::F32, ElementType::F32);
+    let caches = layout.into_layers(blocks);
+    let mut decoder = Decoder::new(config.clone(), Arc::clone(weights), CpuBackend::new(), caches)?;
+    let mut batch = Batch::new();
+    batch.push(tokens, tokens, 0..blocks as u32);
+    let step = Step {
+        batch: &batch,
+        tokens: &random_tokens(tokens, config.vocab_size),
+        positions: &(0..tokens as u32).collect::<Vec<_>>(),
+        slots: &(0..tokens as i64).collect::<Vec<_>>(),
+        logits_rows: &[],
+    };
+    let mut seen = Seen(Vec::with_capacity(config.num_layers));
+    decoder.step(&step, &mut seen, &mut Vec::new())?;
+    Ok(pending.fix(&seen.0, &OnTheFlyRange::default())?)
+}
+
+struct Seen(Vec<LayerAbsmax>);
+
+impl Tap for Seen {
+    fn qkv(&mut self, _layer: usize, q: &[f32], k: &[f32], v: &[f32]) {
+        self.0.push(LayerAbsmax { q: absmax(q), k: absmax(k), v: absmax(v) });
+    }
+}
+
+/// SplitMix64 with a fixed seed.
+fn random_tokens(count: usize, vocab_size: usize) -> Vec<u32> {
+    let mut state = 0u64;
+    let next = |_| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((z ^ (z >> 31)) % vocab_size as u64) as u32
+    };
+    (0..count).map(next).collect()
+}
