@@ -117,7 +117,7 @@ impl Engine {
         }
         let block_size = 16;
         let num_blocks = tokens.div_ceil(block_size) + 1; // block 0 is the null block
-        let backend = CpuBackend::default();
+        let backend = CpuBackend::new();
         let stored = dtype.element_type(ElementType::Bf16);
         let (heads, dim) = (model.num_kv_heads, model.head_dim);
         let shape = CacheShape::new(num_blocks, block_size, heads, dim, stored, stored);

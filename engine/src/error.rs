@@ -191,7 +191,7 @@ pub enum Error {
         message: String,
     },
     /// There is nothing to evaluate, or the scores cannot be compared.
-    #[error("eval: {message}")]
+    #[error("{message}")]
     Eval {
         /// Why.
         message: String,

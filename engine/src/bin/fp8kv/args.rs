@@ -81,6 +81,9 @@ pub(crate) struct EngineArgs {
     /// Where to run
     #[arg(long, value_enum, default_value_t = Device::Cpu)]
     device: Device,
+    /// Calculate the KV scales from one batch of random tokens, instead of using the checkpoint's
+    #[arg(long)]
+    calculate_kv_scales: bool,
     /// Warn about KV scales that are invalid or would be dropped, instead of failing
     #[arg(long)]
     lenient: bool,
@@ -89,7 +92,12 @@ pub(crate) struct EngineArgs {
 impl EngineArgs {
     /// How the KV scales are resolved.
     pub(crate) fn resolve_options(&self, dtype: KvDtypes) -> ResolveOptions {
-        ResolveOptions { dtype, strict: !self.lenient, ..ResolveOptions::default() }
+        ResolveOptions {
+            dtype,
+            strict: !self.lenient,
+            calculate_kv_scales: self.calculate_kv_scales,
+            ..ResolveOptions::default()
+        }
     }
 
     /// Loads the model with a KV cache of these dtypes.
@@ -100,6 +108,7 @@ impl EngineArgs {
             block_size: self.block_size,
             kv_cache_memory: self.kv_cache_memory.map(|size| size.0),
             num_threads: self.threads,
+            calculate_kv_scales: self.calculate_kv_scales,
             strict: !self.lenient,
             ..EngineConfig::default()
         };
