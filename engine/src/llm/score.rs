@@ -46,7 +46,7 @@ impl Llm {
         if len > limit {
             return Err(Error::PromptTooLong { prompt: 0, len, limit });
         }
-        let block_size = self.cache.config().block_size;
+        let block_size = self.cache.config().block_size();
         let (need, have) = (len.div_ceil(block_size), self.cache.config().num_blocks - 1);
         if need > have {
             return Err(Error::CacheTooSmall { prompt: 0, tokens: len, need, have, block_size });
