@@ -58,7 +58,7 @@ impl Capacity {
             bytes_per_token: self.bytes_per_token,
             blocks: self.config.num_blocks,
             tokens: self.config.num_tokens(),
-            max_concurrency: self.config.max_concurrency(self.max_model_len),
+            max_concurrency: self.config.max_concurrency(self.max_model_len, self.max_model_len),
         }
     }
 }
@@ -68,7 +68,7 @@ impl std::fmt::Display for Capacity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (tokens, len) = (grouped(self.config.num_tokens()), grouped(self.max_model_len));
         writeln!(f, "GPU KV cache size: {tokens} tokens")?;
-        let times = self.config.max_concurrency(self.max_model_len);
+        let times = self.config.max_concurrency(self.max_model_len, self.max_model_len);
         write!(f, "Maximum concurrency for {len} tokens per request: {times:.2}x")
     }
 }

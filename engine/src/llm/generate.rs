@@ -90,7 +90,7 @@ impl Llm {
         let max_tokens = params.max_tokens.min(limit - len);
         // The last token chosen is never fed back.
         let total = len + max_tokens - 1;
-        let block_size = self.cache.config().block_size;
+        let block_size = self.cache.config().block_size();
         let (need, have) = (total.div_ceil(block_size), self.cache.config().num_blocks - 1);
         if need > have {
             return Err(Error::CacheTooSmall { prompt, tokens: total, need, have, block_size });

@@ -16,6 +16,14 @@ pub struct Scored {
     pub argmax: Vec<u32>,
 }
 
+impl Scored {
+    /// Mean negative log-likelihood per scored token; its exponential is the perplexity.
+    #[must_use]
+    pub fn nll(&self) -> f64 {
+        -self.logprobs.iter().sum::<f64>() / self.logprobs.len() as f64
+    }
+}
+
 impl Llm {
     /// Scores one sequence, in chunks of at most `prefill_chunk` rows.
     ///
@@ -38,7 +46,7 @@ impl Llm {
         if len > limit {
             return Err(Error::PromptTooLong { prompt: 0, len, limit });
         }
-        let block_size = self.cache.config().block_size;
+        let block_size = self.cache.config().block_size();
         let (need, have) = (len.div_ceil(block_size), self.cache.config().num_blocks - 1);
         if need > have {
             return Err(Error::CacheTooSmall { prompt: 0, tokens: len, need, have, block_size });

@@ -39,7 +39,7 @@ impl StepBuffers {
         tokens: &[u32],
         positions: Range<usize>,
     ) -> Result<(), Error> {
-        let blocks = positions.end.div_ceil(cache.config().block_size);
+        let blocks = positions.end.div_ceil(cache.config().block_size());
         let table = cache.block_table(seq)?.iter().take(blocks).map(|block| block.index());
         self.slots.extend(cache.slots(seq, positions.clone())?.map(|slot| slot.index() as i64));
         self.batch.push(positions.len(), positions.end, table);

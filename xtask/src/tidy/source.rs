@@ -68,7 +68,8 @@ fn check_header(file: &TextFile, problems: &mut Vec<Problem>) {
 }
 
 fn is_test_file(path: &str) -> bool {
-    path.split('/').any(|part| part == "tests" || part == "tests.rs")
+    let test = |part| matches!(part, "tests" | "tests.rs" | "fuzz");
+    path.split('/').any(test) || path.ends_with("_tests.rs")
 }
 
 /// The library code of a published crate: binaries, examples, benches and xtask are not.

@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
         eprintln!("          {dtype}");
         // All prompts are prefilled in one step, so that the steps after it only decode.
         let settings = EngineConfig { prefill_chunk: BATCH * prompt, ..EngineConfig::default() };
-        let mut llm = load_with(options, dtype, settings)?;
+        let mut llm = load_with(options, dtype, &settings)?;
         let mut judge = load(options, dtype)?;
         let windows = windows(&llm)?;
         let prompt_of = |i: usize| windows[i % windows.len()][i / windows.len()..][..prompt].to_vec();

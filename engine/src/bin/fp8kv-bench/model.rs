@@ -13,17 +13,17 @@ pub(crate) const DTYPES: [&str; 5] = ["f32", "bf16", "f16", "fp8_e4m3", "fp8_e5m
 
 /// The model with a cache of that dtype, and the settings of the engine otherwise its own.
 pub(crate) fn load(options: &Options, dtype: &str) -> Result<Llm, Failure> {
-    load_with(options, dtype, EngineConfig::default())
+    load_with(options, dtype, &EngineConfig::default())
 }
 
 /// The same with other settings.
 pub(crate) fn load_with(
     options: &Options,
     dtype: &str,
-    settings: EngineConfig,
+    settings: &EngineConfig,
 ) -> Result<Llm, Failure> {
     let dtypes = dtype.parse().map_err(|e| Failure::new(format!("{dtype}: {e}")))?;
-    let settings = EngineConfig { kv_cache_dtype: Some(dtypes), ..settings };
+    let settings = EngineConfig { kv_cache_dtype: Some(dtypes), ..settings.clone() };
     let llm = match &options.model {
         Some(directory) => Llm::load(directory, settings)?,
         None => Llm::embedded(settings)?,

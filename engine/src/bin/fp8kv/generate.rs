@@ -237,7 +237,7 @@ fn report<'a>(args: &'a Args, llm: &'a Llm, outputs: &'a [RequestOutput]) -> Rep
         kv_cache: KvCache {
             dtype: llm.kv_cache_dtype(),
             blocks: capacity.config.num_blocks,
-            block_size: capacity.config.block_size,
+            block_size: capacity.config.block_size(),
             bytes: capacity.bytes(),
         },
     }
@@ -258,7 +258,7 @@ fn summary(llm: &Llm, outputs: &[RequestOutput], seconds: f64) -> String {
         "KV cache {}: {} blocks of {} tokens, {}{}; {tokens} tokens in {seconds:.2} s, {:.1} tokens/s",
         llm.kv_cache_dtype(),
         capacity.config.num_blocks,
-        capacity.config.block_size,
+        capacity.config.block_size(),
         readable(bytes),
         saved.unwrap_or_default(),
         tokens as f64 / seconds,

@@ -10,7 +10,6 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 }
 
 /// The code of a reading.
-#[unsafe(no_mangle)]
 pub extern "C" fn encode_reading(value: f32) -> u8 {
     F8E4M3::from_f32(value, Overflow::Saturate).to_bits()
 }
