@@ -16,6 +16,14 @@ pub struct Scored {
     pub argmax: Vec<u32>,
 }
 
+impl Scored {
+    /// Mean negative log-likelihood per scored token; its exponential is the perplexity.
+    #[must_use]
+    pub fn nll(&self) -> f64 {
+        -self.logprobs.iter().sum::<f64>() / self.logprobs.len() as f64
+    }
+}
+
 impl Llm {
     /// Scores one sequence, in chunks of at most `prefill_chunk` rows.
     ///
