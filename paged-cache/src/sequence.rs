@@ -77,6 +77,23 @@ impl Sequence {
         self.level = 0;
     }
 
+    /// Takes note of its next tokens' ids, and of the keys of the blocks they fill.
+    pub(crate) fn know(&mut self, tokens: &[u32]) {
+        self.tokens.extend_from_slice(tokens);
+        for chain in &mut self.chains {
+            let full = self.tokens.len() / chain.block_size;
+            chain.extend(&self.tokens, full, &self.extras);
+        }
+    }
+
+    /// Goes back to knowing its first `num_tokens` tokens.
+    pub(crate) fn forget(&mut self, num_tokens: usize) {
+        self.tokens.truncate(num_tokens);
+        for chain in &mut self.chains {
+            chain.keys.truncate(num_tokens / chain.block_size);
+        }
+    }
+
     /// Becomes a copy of `parent`, without the blocks it holds in reserve.
     pub(crate) fn copy(&mut self, parent: &Self, groups: &[Group]) {
         self.tables.clone_from(&parent.tables);
