@@ -83,8 +83,8 @@ impl PagedCache {
     }
 
     fn longest_prefix(&mut self, sequence: &mut Sequence, prompt: &Prompt<'_>) -> usize {
-        let max_tokens =
-            if self.config.prefix_caching { prompt.tokens.len().saturating_sub(1) } else { 0 };
+        let looks = self.config.prefix_caching && prompt.shares;
+        let max_tokens = if looks { prompt.tokens.len().saturating_sub(1) } else { 0 };
         let Self { lookup, layout, levels, .. } = self;
         lookup.longest_prefix(layout, levels, sequence, prompt.tokens, max_tokens)
     }
@@ -140,10 +140,9 @@ impl PagedCache {
                 table.blocks.extend(self.levels[0].take(&mut self.events));
             }
         }
-        for chain in &mut sequence.chains {
-            chain.keys.truncate(cached / chain.block_size);
-        }
-        sequence.tokens.extend_from_slice(&prompt.tokens[..cached]);
+        // Keys may have been computed beyond what was found, or not as far for a larger block size.
+        sequence.forget(cached);
+        sequence.know(&prompt.tokens[..cached]);
         sequence.num_committed = cached;
         sequence.num_tokens = num_tokens;
     }

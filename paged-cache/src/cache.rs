@@ -55,7 +55,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    fn new(config: &CacheConfig) -> Self {
+    pub(crate) fn new(config: &CacheConfig) -> Self {
         let groups = config.groups.clone();
         let mut roots: Vec<(usize, BlockKey)> = Vec::new();
         let mut chain_of = Vec::new();

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use crate::cache::PagedCache;
+use crate::cache::{Layout, PagedCache};
 use crate::error::{Error, Result};
 use crate::events::{BlockStored, Event, EventLog};
 use crate::group::Group;
 use crate::ids::SeqId;
-use crate::sequence::{Chain, Sequence};
+use crate::level::Level;
+use crate::sequence::Sequence;
 
 impl PagedCache {
     /// Says that the keys and values of a sequence's next tokens are written, and which tokens they
@@ -19,102 +20,96 @@ impl PagedCache {
     /// else is lost.
     pub fn commit(&mut self, seq: SeqId, tokens: &[u32]) -> Result<()> {
         let sequence = self.sequences.resident(seq)?;
-        let got = sequence.num_committed.saturating_add(tokens.len());
-        if got > sequence.num_tokens {
-            return Err(Error::Length { seq, num_tokens: sequence.num_tokens, got });
+        let before = sequence.num_committed;
+        let after = before.saturating_add(tokens.len());
+        if after > sequence.num_tokens {
+            return Err(Error::Length { seq, num_tokens: sequence.num_tokens, got: after });
         }
         if !self.config.prefix_caching {
-            sequence.num_committed = got;
+            sequence.num_committed = after;
             return Ok(());
         }
-        let before = sequence.num_committed;
-        let Sequence { tokens: known, chains, extras, .. } = &mut *sequence;
-        known.extend_from_slice(tokens);
-        for chain in chains {
-            chain.extend(known, got / chain.block_size, extras);
+        let device = &mut self.levels[0];
+        sequence.know(tokens);
+        if let Some(position) = first_difference(sequence, device, &self.layout, before) {
+            sequence.forget(before);
+            return Err(Error::CommitDiffers { seq, position });
         }
-        if let Err(error) = self.check_shared(seq, before) {
-            let sequence = self.sequences.resident(seq)?;
-            sequence.tokens.truncate(before);
-            for chain in &mut sequence.chains {
-                chain.keys.truncate(before / chain.block_size);
-            }
-            return Err(error);
-        }
-        self.sequences.resident(seq)?.num_committed = got;
-        for group in 0..self.layout.groups.len() {
-            self.remember(seq, group, before, got)?;
-        }
-        Ok(())
-    }
-
-    /// A block that a fork has committed already must have been given the same tokens.
-    fn check_shared(&self, seq: SeqId, before: usize) -> Result<()> {
-        let sequence = self.sequences.get(seq)?;
-        let device = &self.levels[0];
+        sequence.num_committed = after;
+        let events = &mut self.events;
+        let mut new = Newly { sequence, device, events, deduplicate: self.config.deduplicate };
         for (at, group) in self.layout.groups.iter().enumerate() {
-            let keys = &sequence.chains[self.layout.chain_of[at]].keys;
-            let blocks = sequence.tables[at].blocks.iter().zip(keys).enumerate();
-            for (full, (&block, key)) in blocks.skip(group.full_blocks(before)) {
-                if device.pool.is_cached(block) && device.index.entry(block).0 != *key {
-                    return Err(Error::CommitDiffers { seq, position: full * group.block_size });
-                }
-            }
+            let full = group.full_blocks(before)..group.full_blocks(after);
+            new.remember(group, at, self.layout.chain_of[at], full);
         }
-        Ok(())
-    }
-
-    /// Enters one group's newly full blocks into the index.
-    fn remember(&mut self, seq: SeqId, at: usize, before: usize, after: usize) -> Result<()> {
-        let Self { sequences, levels, layout, events, config, .. } = self;
-        let group = &layout.groups[at];
-        let device = &mut levels[0];
-        let sequence = sequences.resident(seq)?;
-        // Blocks in a row whose keys are new go into one event.
-        let mut run = 0..0;
-        for full in group.full_blocks(before)..group.full_blocks(after) {
-            let chain = &sequence.chains[layout.chain_of[at]];
-            let block = &mut sequence.tables[at].blocks[full];
-            if block.is_null() || device.pool.is_cached(*block) {
-                continue;
-            }
-            let key = &chain.keys[full];
-            if config.deduplicate
-                && device.pool.is_writable(*block)
-                && let Some(twin) = device.index.find(key, at as u8)
-            {
-                device.pool.retain(twin);
-                device.pool.release(std::mem::replace(block, twin));
-                continue;
-            }
-            if device.remember(*block, key, at as u8) {
-                if run.end != full {
-                    stored(events, group, at, config.medium, sequence, chain, run);
-                    run = full..full;
-                }
-                run.end = full + 1;
-            }
-        }
-        let chain = &sequence.chains[layout.chain_of[at]];
-        stored(events, group, at, config.medium, sequence, chain, run);
         Ok(())
     }
 }
 
-/// Tells of a run of new blocks, if there is one.
-fn stored(
-    events: &mut EventLog,
-    group: &Group,
-    at: usize,
-    medium: &'static str,
+/// A block that a fork has committed already must have been given the same tokens: the first position
+/// of one that was not.
+fn first_difference(
     sequence: &Sequence,
-    chain: &Chain,
-    run: Range<usize>,
-) {
-    if !run.is_empty() {
-        events.push(|| {
-            let stored = BlockStored::of_group(group, at, medium);
-            Event::BlockStored(stored.with_run(sequence, chain, run))
+    device: &Level,
+    layout: &Layout,
+    before: usize,
+) -> Option<usize> {
+    layout.groups.iter().enumerate().find_map(|(at, group)| {
+        let keys = &sequence.chains[layout.chain_of[at]].keys;
+        let blocks = sequence.tables[at].blocks.iter().zip(keys).enumerate();
+        let mut differs = blocks.skip(group.full_blocks(before)).filter(|(_, (block, key))| {
+            device.pool.is_cached(**block) && device.index.entry(**block).0 != **key
         });
+        differs.next().map(|(full, _)| full * group.block_size)
+    })
+}
+
+/// A commit's second half, after which nothing can fail.
+struct Newly<'a> {
+    sequence: &'a mut Sequence,
+    device: &'a mut Level,
+    events: &'a mut EventLog,
+    deduplicate: bool,
+}
+
+impl Newly<'_> {
+    /// Enters the blocks `full` of one group into the index.
+    fn remember(&mut self, group: &Group, at: usize, chain: usize, full: Range<usize>) {
+        // Blocks in a row whose keys are new go into one event.
+        let mut run = full.start..full.start;
+        for number in full {
+            let block = &mut self.sequence.tables[at].blocks[number];
+            if block.is_null() || self.device.pool.is_cached(*block) {
+                continue;
+            }
+            let key = &self.sequence.chains[chain].keys[number];
+            if self.deduplicate
+                && self.device.pool.is_writable(*block)
+                && let Some(twin) = self.device.index.find(key, at as u8)
+            {
+                self.device.pool.retain(twin);
+                self.device.pool.release(std::mem::replace(block, twin));
+                continue;
+            }
+            if self.device.remember(*block, key, at as u8) {
+                if run.end != number {
+                    self.tell(group, at, chain, run);
+                    run = number..number;
+                }
+                run.end = number + 1;
+            }
+        }
+        self.tell(group, at, chain, run);
+    }
+
+    /// Tells of a run of new blocks, if there is one.
+    fn tell(&mut self, group: &Group, at: usize, chain: usize, run: Range<usize>) {
+        if !run.is_empty() {
+            let Self { sequence, device, .. } = self;
+            self.events.push(|| {
+                let stored = BlockStored::of_group(group, at, device.medium);
+                Event::BlockStored(stored.with_run(sequence, &sequence.chains[chain], run))
+            });
+        }
     }
 }

@@ -94,14 +94,19 @@ impl Group {
     /// The blocks that hold `num_tokens` tokens.
     #[inline]
     pub(crate) const fn blocks(&self, num_tokens: usize) -> usize {
-        (num_tokens >> self.block_size.trailing_zeros())
-            + (num_tokens & (self.block_size - 1) != 0) as usize
+        self.full_blocks(num_tokens) + (self.offset(num_tokens) != 0) as usize
     }
 
     /// The blocks that `num_tokens` tokens fill.
     #[inline]
     pub(crate) const fn full_blocks(&self, num_tokens: usize) -> usize {
         num_tokens >> self.block_size.trailing_zeros()
+    }
+
+    /// Where in its block a token lies.
+    #[inline]
+    pub(crate) const fn offset(&self, position: usize) -> usize {
+        position & (self.block_size - 1)
     }
 
     /// The leading blocks that no token from `position` on looks at.

@@ -4,7 +4,11 @@ use std::ops::Range;
 
 use crate::cache::PagedCache;
 use crate::error::{Error, Result};
+use crate::events::EventLog;
+use crate::group::Group;
 use crate::ids::{BlockCopy, SeqId};
+use crate::level::Level;
+use crate::sequence::Sequence;
 use crate::slots::Slots;
 
 /// What [`PagedCache::append`] set aside.
@@ -25,12 +29,14 @@ impl PagedCache {
     /// sequence gets a copy of it first: what others may read is never written.
     #[inline]
     pub fn append(&mut self, seq: SeqId, n: usize) -> Result<Append<'_>> {
-        let Range { start, end } = self.make_room(seq, n)?;
         let sequence = self.sequences.resident(seq)?;
-        sequence.num_tokens = end;
-        let block_size = self.layout.groups[0].block_size;
-        let slots = Slots::new(&sequence.tables[0].blocks, block_size, start..end);
-        Ok(Append { slots, copies: &self.copies })
+        let Self { levels, layout, events, copies, .. } = self;
+        let positions = make_room(sequence, n, &mut levels[0], &layout.groups, events, copies)?;
+        self.counters.copies += copies.len() as u64;
+        sequence.num_tokens = positions.end;
+        let block_size = layout.groups[0].block_size;
+        let slots = Slots::new(&sequence.tables[0].blocks, block_size, positions);
+        Ok(Append { slots, copies })
     }
 
     /// Sets blocks aside for `n` more tokens without adding them: an [append](Self::append) of up to
@@ -39,61 +45,11 @@ impl PagedCache {
     ///
     /// What is in reserve goes back with [`truncate`](Self::truncate) to the present length.
     pub fn reserve(&mut self, seq: SeqId, n: usize) -> Result<&[BlockCopy]> {
-        self.make_room(seq, n)?;
-        Ok(&self.copies)
-    }
-
-    /// Makes sure that every group has writable blocks for `n` more tokens.
-    #[inline]
-    fn make_room(&mut self, seq: SeqId, n: usize) -> Result<Range<usize>> {
         let sequence = self.sequences.resident(seq)?;
-        let device = &mut self.levels[0];
-        let start = sequence.num_tokens;
-        let end = start.saturating_add(n);
-        let (mut needed, mut let_go) = (0_usize, 0);
-        for (table, group) in sequence.tables.iter().zip(&self.layout.groups) {
-            needed = needed.saturating_add(group.blocks(end).saturating_sub(table.blocks.len()));
-            if n > 0 && start % group.block_size != 0 {
-                let last = table.blocks[group.full_blocks(start)];
-                needed = needed.saturating_add(usize::from(!device.pool.is_writable(last)));
-            }
-            let skipped = group.skipped_blocks(start);
-            if skipped > table.num_skipped {
-                let passed = &table.blocks[table.num_skipped..skipped];
-                let_go += passed.iter().filter(|&&b| device.pool.ref_count(b) == 1).count();
-            }
-        }
-        let free = device.pool.num_free() + let_go;
-        if needed > free {
-            return Err(Error::NoFreeBlocks { needed, free });
-        }
-        self.copies.clear();
-        for (table, group) in sequence.tables.iter_mut().zip(&self.layout.groups) {
-            let skipped = group.skipped_blocks(start);
-            if skipped > table.num_skipped {
-                for block in table.blocks[table.num_skipped..skipped].iter_mut().rev() {
-                    device.pool.release(std::mem::take(block));
-                }
-                table.num_skipped = skipped;
-            }
-        }
-        for (table, group) in sequence.tables.iter_mut().zip(&self.layout.groups) {
-            if n > 0 && start % group.block_size != 0 {
-                let last = &mut table.blocks[group.full_blocks(start)];
-                if !device.pool.is_writable(*last)
-                    && let Some(dst) = device.take(&mut self.events)
-                {
-                    let src = std::mem::replace(last, dst);
-                    device.pool.release(src);
-                    self.copies.push(BlockCopy { src, dst });
-                }
-            }
-            for _ in table.blocks.len()..group.blocks(end) {
-                table.blocks.extend(device.take(&mut self.events));
-            }
-        }
-        self.counters.copies += self.copies.len() as u64;
-        Ok(start..end)
+        let Self { levels, layout, events, copies, .. } = self;
+        make_room(sequence, n, &mut levels[0], &layout.groups, events, copies)?;
+        self.counters.copies += copies.len() as u64;
+        Ok(copies)
     }
 
     /// Makes `child` a copy of `parent` that shares all its blocks.
@@ -135,10 +91,7 @@ impl PagedCache {
         }
         sequence.num_tokens = num_tokens;
         sequence.num_committed = sequence.num_committed.min(num_tokens);
-        sequence.tokens.truncate(num_tokens);
-        for chain in &mut sequence.chains {
-            chain.keys.truncate(num_tokens / chain.block_size);
-        }
+        sequence.forget(num_tokens);
         Ok(())
     }
 
@@ -163,4 +116,61 @@ impl PagedCache {
         self.counters.preemptions += 1;
         Ok(())
     }
+}
+
+/// Makes sure that every group has writable blocks for `n` more tokens; returns their positions.
+#[inline]
+fn make_room(
+    sequence: &mut Sequence,
+    n: usize,
+    device: &mut Level,
+    groups: &[Group],
+    events: &mut EventLog,
+    copies: &mut Vec<BlockCopy>,
+) -> Result<Range<usize>> {
+    let start = sequence.num_tokens;
+    let end = start.saturating_add(n);
+    let (mut needed, mut let_go) = (0_usize, 0);
+    for (table, group) in sequence.tables.iter().zip(groups) {
+        needed = needed.saturating_add(group.blocks(end).saturating_sub(table.blocks.len()));
+        if n > 0 && group.offset(start) > 0 {
+            let last = table.blocks[group.full_blocks(start)];
+            needed = needed.saturating_add(usize::from(!device.pool.is_writable(last)));
+        }
+        let skipped = group.skipped_blocks(start);
+        if skipped > table.num_skipped {
+            let passed = &table.blocks[table.num_skipped..skipped];
+            let_go += passed.iter().filter(|&&b| device.pool.ref_count(b) == 1).count();
+        }
+    }
+    let free = device.pool.num_free() + let_go;
+    if needed > free {
+        return Err(Error::NoFreeBlocks { needed, free });
+    }
+    copies.clear();
+    for (table, group) in sequence.tables.iter_mut().zip(groups) {
+        let skipped = group.skipped_blocks(start);
+        if skipped > table.num_skipped {
+            for block in table.blocks[table.num_skipped..skipped].iter_mut().rev() {
+                device.pool.release(std::mem::take(block));
+            }
+            table.num_skipped = skipped;
+        }
+    }
+    for (table, group) in sequence.tables.iter_mut().zip(groups) {
+        if n > 0 && group.offset(start) > 0 {
+            let last = &mut table.blocks[group.full_blocks(start)];
+            if !device.pool.is_writable(*last)
+                && let Some(dst) = device.take(events)
+            {
+                let src = std::mem::replace(last, dst);
+                device.pool.release(src);
+                copies.push(BlockCopy { src, dst });
+            }
+        }
+        for _ in table.blocks.len()..group.blocks(end) {
+            table.blocks.extend(device.take(events));
+        }
+    }
+    Ok(start..end)
 }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::Range;
 
 /// The name of a full block's content and of all before it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BlockKey(pub(crate) [u64; 4]);
 
 impl BlockKey {

@@ -13,12 +13,13 @@ pub struct Prompt<'a> {
     pub(crate) lora: &'a str,
     pub(crate) extras: &'a [(Range<usize>, &'a [u8])],
     pub(crate) chunk: usize,
+    pub(crate) shares: bool,
 }
 
 impl<'a> Prompt<'a> {
     /// A prompt of plain tokens.
     pub fn new(tokens: &'a [u32]) -> Self {
-        Self { tokens, salt: &[], lora: "", extras: &[], chunk: usize::MAX }
+        Self { tokens, salt: &[], lora: "", extras: &[], chunk: usize::MAX, shares: true }
     }
 
     /// Shares blocks only with prompts of the same salt: one per tenant keeps tenants from learning,
@@ -47,6 +48,13 @@ impl<'a> Prompt<'a> {
     #[must_use]
     pub fn with_chunk(self, tokens: usize) -> Self {
         Self { chunk: tokens, ..self }
+    }
+
+    /// Shares nothing of what is cached, so that every token is computed: for the log probabilities
+    /// of a prompt, say. Its blocks can be hit by others all the same.
+    #[must_use]
+    pub fn computed_anew(self) -> Self {
+        Self { shares: false, ..self }
     }
 
     pub(crate) fn validate(&self) -> Result<()> {

@@ -16,7 +16,7 @@ pub(crate) struct Table {
 }
 
 /// The keys of a sequence's full committed blocks, for one block size.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Chain {
     pub(crate) block_size: usize,
     /// The parent of the first block.
@@ -77,16 +77,40 @@ impl Sequence {
         self.level = 0;
     }
 
+    /// Takes note of its next tokens' ids, and of the keys of the blocks they fill.
+    pub(crate) fn know(&mut self, tokens: &[u32]) {
+        self.tokens.extend_from_slice(tokens);
+        for chain in &mut self.chains {
+            let full = self.tokens.len() / chain.block_size;
+            chain.extend(&self.tokens, full, &self.extras);
+        }
+    }
+
+    /// Goes back to knowing its first `num_tokens` tokens.
+    pub(crate) fn forget(&mut self, num_tokens: usize) {
+        self.tokens.truncate(num_tokens);
+        for chain in &mut self.chains {
+            chain.keys.truncate(num_tokens / chain.block_size);
+        }
+    }
+
     /// Becomes a copy of `parent`, without the blocks it holds in reserve.
     pub(crate) fn copy(&mut self, parent: &Self, groups: &[Group]) {
-        self.tables.clone_from(&parent.tables);
-        for (table, group) in self.tables.iter_mut().zip(groups) {
-            table.blocks.truncate(group.blocks(parent.num_tokens));
+        // Vector by vector: the derived `clone_from` of the structs would allocate them anew.
+        self.tables.resize_with(groups.len(), Table::default);
+        for ((own, table), group) in self.tables.iter_mut().zip(&parent.tables).zip(groups) {
+            own.blocks.clone_from(&table.blocks);
+            own.blocks.truncate(group.blocks(parent.num_tokens));
+            own.num_skipped = table.num_skipped;
         }
         self.num_tokens = parent.num_tokens;
         self.num_committed = parent.num_committed;
         self.tokens.clone_from(&parent.tokens);
-        self.chains.clone_from(&parent.chains);
+        self.chains.resize_with(parent.chains.len(), Chain::default);
+        for (own, chain) in self.chains.iter_mut().zip(&parent.chains) {
+            own.keys.clone_from(&chain.keys);
+            (own.block_size, own.root) = (chain.block_size, chain.root);
+        }
         self.extras.clone_from(&parent.extras);
         self.lora.clone_from(&parent.lora);
     }

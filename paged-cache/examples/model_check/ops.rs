@@ -74,12 +74,13 @@ impl World {
         let extras: Vec<_> = keys.iter().map(|(range, key)| (range.clone(), &key[..])).collect();
         let tokens = prompt.tokens.clone();
         let chunk = if op.b / 1536 % 3 == 0 { 1 + op.b as usize / 4608 % 9 } else { usize::MAX };
-        let request = Prompt::new(&tokens)
-            .with_salt(salt)
-            .with_lora(lora)
-            .with_extras(&extras)
-            .with_chunk(chunk);
-        let hit = match self.cache.config().prefix_caching {
+        let mut request = Prompt::new(&tokens).with_salt(salt).with_lora(lora);
+        request = request.with_extras(&extras).with_chunk(chunk);
+        let anew = op.b / 41_472 % 16 == 0;
+        if anew {
+            request = request.computed_anew();
+        }
+        let hit = match self.cache.config().prefix_caching && !anew {
             true => self.expected_hit(&prompt),
             false => 0,
         };
