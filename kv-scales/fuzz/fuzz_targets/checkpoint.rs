@@ -36,8 +36,7 @@ static ALLOCATOR: Counting = Counting;
 fuzz_target!(|data: &[u8]| {
     let before = LIVE.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
-    let files = run::total_size(data);
-    run::run(data);
+    let files = run::run(data);
     let used = PEAK.load(Ordering::Relaxed) - before;
     assert!(used <= run::memory_bound(files), "{used} bytes of memory for {files} bytes of files");
 });
