@@ -177,7 +177,7 @@ impl Engine {
 }
 
 /// Greedy ids after a prompt, by an FP8 paged cache.
-pub fn generate(prompt: &[u32], max_tokens: usize) -> Result<Vec<u32>, Box<dyn Error>> {
+pub(crate) fn generate(prompt: &[u32], max_tokens: usize) -> Result<Vec<u32>, Box<dyn Error>> {
     let checkpoint = Checkpoint::from_memory(engine::assets::files())?;
     let mut engine = Engine::new(&checkpoint, KvDtype::Fp8E4M3, prompt.len() + max_tokens)?;
     let mut logits = engine.step(prompt)?;

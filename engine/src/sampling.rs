@@ -17,6 +17,7 @@ pub use params::SamplingParams;
 pub use stop::{Released, StopStrings};
 
 use crate::Error;
+use crate::ops::log_sum_exp;
 
 /// Chooses the tokens of one sequence.
 #[derive(Debug, Clone)]
@@ -85,7 +86,7 @@ impl Sampler {
     /// a broken model must not look like a working one.
     pub fn sample(&mut self, logits: &[f32]) -> Result<Sampled, Error> {
         let best = argmax(logits)?;
-        let log_sum = log_sum_exp(logits, logits[best]);
+        let log_sum = log_sum_exp(logits);
         let token = if self.temperature == 0.0 { best as u32 } else { self.draw(logits, best) };
         self.position += 1;
         let logprob = |token: u32| (f64::from(logits[token as usize]) - log_sum) as f32;
@@ -175,8 +176,7 @@ pub fn argmax(logits: &[f32]) -> Result<usize, Error> {
     let mut best = None;
     let mut max = f32::NEG_INFINITY;
     for (index, &logit) in logits.iter().enumerate() {
-        // One comparison for the common case; NaN fails `<=` and lands here too.
-        if !(logit <= max) {
+        if logit > max || logit.is_nan() {
             if logit.is_nan() || logit == f32::INFINITY {
                 return Err(Error::Logits {
                     message: format!("the logit of token {index} is {logit}"),
@@ -188,10 +188,4 @@ pub fn argmax(logits: &[f32]) -> Result<usize, Error> {
     best.ok_or_else(|| Error::Logits {
         message: format!("none of the {} logits is above -inf", logits.len()),
     })
-}
-
-/// ln Σ exp(logit), in f64; `max` is the largest logit.
-pub(crate) fn log_sum_exp(logits: &[f32], max: f32) -> f64 {
-    let max = f64::from(max);
-    max + logits.iter().map(|&x| (f64::from(x) - max).exp()).sum::<f64>().ln()
 }

@@ -36,9 +36,8 @@ fn the_json_has_the_documented_keys() {
 fn greedy_text_is_the_reference() {
     for reference in references()["greedy"].as_array().unwrap() {
         let prompt = reference["prompt"].as_str().unwrap();
-        let report = json(&[
-            "generate", prompt, "--kv-cache-dtype", "f32", "--max-tokens", "40", "--json",
-        ]);
+        let report =
+            json(&["generate", prompt, "--kv-cache-dtype", "f32", "--max-tokens", "40", "--json"]);
         assert_eq!(report["kv_cache"]["dtype"], "f32");
         let margins = reference["margins"].as_array().unwrap();
         let certain = margins.iter().take_while(|m| m.as_f64().unwrap() > 0.05).count();
@@ -59,7 +58,9 @@ fn text_goes_to_stdout_and_the_cache_to_stderr() {
     assert!(text.starts_with("In the beginning, and in the"), "{text:?}");
     assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text:?}");
     let note = String::from_utf8(output.stderr).unwrap();
-    for word in ["KV cache fp8_e4m3: ", " blocks of 16 tokens, ", "50% saved against bf16", "tokens/s"] {
+    for word in
+        ["KV cache fp8_e4m3: ", " blocks of 16 tokens, ", "50% saved against bf16", "tokens/s"]
+    {
         assert!(note.contains(word), "{word:?} is not in {note:?}");
     }
     assert!(!note.contains("warning"), "the first command a newcomer runs warns: {note}");
@@ -96,7 +97,10 @@ fn text_ends_where_it_is_told_to() {
     assert_eq!(text(&at_string), ", and in the region");
     assert_eq!(at_string["finish_reason"], "stop");
     let at_token = run(&["--stop-token-id", "1982"]);
-    assert_eq!((ids(&at_token), text(&at_token).as_str()), (vec![13, 269, 292, 260, 1982], ", and in the"));
+    assert_eq!(
+        (ids(&at_token), text(&at_token).as_str()),
+        (vec![13, 269, 292, 260, 1982], ", and in the")
+    );
     assert_eq!(at_token["finish_reason"], "stop");
     assert_eq!(run(&["--max-tokens", "3"])["finish_reason"], "length");
 }
@@ -134,7 +138,8 @@ fn chat_goes_through_the_template() {
 #[test]
 fn a_checkpoint_of_ones_own_keeps_its_dtype() {
     let model = Model::new();
-    let report = json(&["generate", PROMPT, "--model", model.path(), "--max-tokens", "2", "--json"]);
+    let report =
+        json(&["generate", PROMPT, "--model", model.path(), "--max-tokens", "2", "--json"]);
     assert_eq!(report["kv_cache"]["dtype"], "bf16");
     assert_eq!(report["model"], model.path());
 }

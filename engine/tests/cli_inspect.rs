@@ -41,7 +41,8 @@ fn scales_of_the_checkpoint_come_with_their_tensor() {
             assert_eq!(slot(&report, layer, name), &expected);
         }
     }
-    let fnuz = ["inspect", "--model", model.path(), "--kv-cache-dtype", "fp8", "--platform", "fnuz"];
+    let fnuz =
+        ["inspect", "--model", model.path(), "--kv-cache-dtype", "fp8", "--platform", "fnuz"];
     let report = json(&[&fnuz[..], &["--json"]].concat());
     assert_eq!(slot(&report, 2, "v")["value"], j!([1.0]), "FNUZ doubles");
     let auto = json(&["inspect", "--model", model.path(), "--json"]);

@@ -50,6 +50,7 @@ fn strftime_now(format: &str) -> Result<String, Error> {
 
 /// Python's `json.dumps(value, ensure_ascii=False, indent=…)`: spaces after `,` and `:`, and no
 /// HTML escapes.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja hands the keyword arguments over")]
 fn to_json(value: &Value, indent: Option<usize>, options: Kwargs) -> Result<Value, Error> {
     let indent = indent.or(options.get("indent")?);
     if options.get::<Option<bool>>("ensure_ascii")? == Some(true) {

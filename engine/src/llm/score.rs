@@ -3,7 +3,8 @@
 use super::Llm;
 use crate::Error;
 use crate::model::Tap;
-use crate::ops::{argmax, log_sum_exp};
+use crate::ops::log_sum_exp;
+use crate::sampling::argmax;
 use paged_cache::SeqId;
 use rayon::prelude::*;
 
@@ -75,18 +76,18 @@ impl Llm {
             buffers.want_all();
             buffers.run(executor.as_mut(), pool.as_ref(), tap)?;
             let row = |(i, logits): (usize, &[f32])| {
-                let best = argmax(logits).unwrap_or(0) as u32;
+                let best = argmax(logits)? as u32;
                 let next = ids.get(start + i + 1);
                 let logprob = next.map(|&id| f64::from(logits[id as usize]) - log_sum_exp(logits));
-                (best, logprob)
+                Ok((best, logprob))
             };
             let logits = &buffers.logits;
             let score = || logits.par_chunks_exact(vocab_size).enumerate().map(row).collect();
-            let rows: Vec<(u32, Option<f64>)> = match pool {
+            let rows: Result<Vec<(u32, Option<f64>)>, Error> = match pool {
                 Some(pool) => pool.install(score),
                 None => score(),
             };
-            for (best, logprob) in rows {
+            for (best, logprob) in rows? {
                 scored.argmax.push(best);
                 scored.logprobs.extend(logprob);
             }

@@ -28,16 +28,3 @@ pub fn log_sum_exp(x: &[f32]) -> f64 {
     let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     f64::from(max) + simd::sum_exp(simd::isa(), x, max).ln()
 }
-
-/// The index of the largest element, the first of equals; NaN is never it. `None` where every
-/// element is NaN or there is none.
-#[must_use]
-pub fn argmax(x: &[f32]) -> Option<usize> {
-    let mut best: Option<(usize, f32)> = None;
-    for (i, &x) in x.iter().enumerate() {
-        if !x.is_nan() && best.is_none_or(|(_, b)| x > b) {
-            best = Some((i, x));
-        }
-    }
-    best.map(|(i, _)| i)
-}

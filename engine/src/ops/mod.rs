@@ -24,7 +24,7 @@ mod rotary;
 mod scalar;
 mod simd;
 
-pub use elementwise::{add, argmax, log_sum_exp, silu_mul};
+pub use elementwise::{add, log_sum_exp, silu_mul};
 pub use matmul::{Product, matmul};
 pub use matrix::{Matrix, WeightType};
 pub use norm::{rms_norm, rms_norm_heads};

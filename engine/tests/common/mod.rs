@@ -7,23 +7,23 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 /// What transformers makes of the embedded model: see `tests/data/README.md`.
-pub fn references() -> Value {
+pub(crate) fn references() -> Value {
     serde_json::from_str(include_str!("../data/tiny_references.json")).unwrap()
 }
 
 /// A file of `engine/assets`.
-pub fn asset(name: &str) -> PathBuf {
+pub(crate) fn asset(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("assets").join(name)
 }
 
 /// Runs `fp8kv`.
-pub fn fp8kv(args: &[&str]) -> Output {
+pub(crate) fn fp8kv(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fp8kv"));
     command.args(args).stdin(Stdio::null()).output().unwrap()
 }
 
 /// The stdout of a run that must succeed.
-pub fn stdout(args: &[&str]) -> String {
+pub(crate) fn stdout(args: &[&str]) -> String {
     let output = fp8kv(args);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "fp8kv {args:?}: {stderr}");
@@ -31,13 +31,13 @@ pub fn stdout(args: &[&str]) -> String {
 }
 
 /// The one JSON document a run prints.
-pub fn json(args: &[&str]) -> Value {
+pub(crate) fn json(args: &[&str]) -> Value {
     let text = stdout(args);
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("fp8kv {args:?}: {e}: {text}"))
 }
 
 /// The error line of a run that must fail: exit code 1, nothing on stdout, one line on stderr.
-pub fn error(args: &[&str]) -> String {
+pub(crate) fn error(args: &[&str]) -> String {
     let output = fp8kv(args);
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "fp8kv {args:?}: {stderr}");
@@ -47,7 +47,7 @@ pub fn error(args: &[&str]) -> String {
 }
 
 /// Fails unless the error line of a run holds all of `words`.
-pub fn refuses(args: &[&str], words: &[&str]) {
+pub(crate) fn refuses(args: &[&str], words: &[&str]) {
     let error = error(args);
     for word in words {
         assert!(error.contains(word), "fp8kv {args:?}: {word:?} is not in {error:?}");
@@ -55,19 +55,19 @@ pub fn refuses(args: &[&str], words: &[&str]) {
 }
 
 /// The keys of a JSON object, sorted.
-pub fn keys(value: &Value) -> Vec<&str> {
+pub(crate) fn keys(value: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
 }
 
 /// A copy of the tiny model's directory, to break.
-pub struct Model {
+pub(crate) struct Model {
     dir: tempfile::TempDir,
 }
 
 impl Model {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for (name, bytes) in engine::assets::files() {
             std::fs::write(dir.path().join(name), bytes).unwrap();
@@ -75,33 +75,33 @@ impl Model {
         Self { dir }
     }
 
-    pub fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         self.dir.path().to_str().unwrap()
     }
 
-    pub fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn write(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
+    pub(crate) fn write(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
         std::fs::write(self.file(name), bytes).unwrap();
         self
     }
 
-    pub fn remove(self, name: &str) -> Self {
+    pub(crate) fn remove(self, name: &str) -> Self {
         std::fs::remove_file(self.file(name)).unwrap();
         self
     }
 
     /// Changes a JSON file.
-    pub fn edit(self, name: &str, change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn edit(self, name: &str, change: impl FnOnce(&mut Value)) -> Self {
         let mut value = serde_json::from_slice(&std::fs::read(self.file(name)).unwrap()).unwrap();
         change(&mut value);
         self.write(name, value.to_string())
     }
 
     /// Replaces text in the header of `model.safetensors` by text of the same length.
-    pub fn edit_header(self, from: &str, to: &str) -> Self {
+    pub(crate) fn edit_header(self, from: &str, to: &str) -> Self {
         assert_eq!(from.len(), to.len());
         let mut bytes = std::fs::read(self.file("model.safetensors")).unwrap();
         let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap();
@@ -110,7 +110,7 @@ impl Model {
     }
 
     /// Adds tensors of f32 in a second safetensors file, and the index that lists both.
-    pub fn add_tensors(self, tensors: &[(String, Vec<f32>)]) -> Self {
+    pub(crate) fn add_tensors(self, tensors: &[(String, Vec<f32>)]) -> Self {
         let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
         for (name, values) in tensors {
             let begin = data.len();
@@ -137,7 +137,7 @@ impl Model {
     }
 
     /// Per-tensor k and v scales in every layer.
-    pub fn with_scales(self, k: f32, v: f32) -> Self {
+    pub(crate) fn with_scales(self, k: f32, v: f32) -> Self {
         let name = |layer: usize, what| format!("model.layers.{layer}.self_attn.{what}_scale");
         let tensors: Vec<_> = (0..4)
             .flat_map(|layer| [(name(layer, "k"), vec![k]), (name(layer, "v"), vec![v])])

@@ -14,6 +14,7 @@ use crate::table::{Align, Table};
 
 /// Show how many tokens and requests a KV cache of some size holds, per dtype.
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,

@@ -19,6 +19,7 @@ use crate::table::{Align, Table};
 /// A text is scored in windows of 512 tokens, without BOS; a last window that is not full is
 /// dropped. Scores go through the paged cache and the attention that `generate` uses.
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,

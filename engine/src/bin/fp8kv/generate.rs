@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use engine::chat::{ChatTemplate, Message};
-use engine::llm::{Event, Llm, Prompt, RequestOutput};
+use engine::llm::{Event, Llm, Prompt, RequestOutput, Warning};
 use engine::sampling::{Sampled, SamplingParams};
 use serde::Serialize;
 
@@ -17,6 +17,7 @@ use crate::progress::Progress;
 ///
 /// Greedy unless --temperature is given. What the KV cache took, and saved, goes to stderr.
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Args {
     /// Text to continue; several are generated together
     #[arg(required = true, value_name = "PROMPT")]
@@ -105,16 +106,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let dtypes = args.model.dtypes(args.kv_cache_dtype.as_deref())?;
     let template = if args.chat { Some(template(&args.model)?) } else { None };
     let mut llm = args.engine.load(&args.model, dtypes)?;
-    for warning in llm.warnings() {
-        output::note(&format!(
-            "warning: {} [{}]",
-            output::one_line(&warning.message),
-            warning.code
-        ));
-    }
     let prompts = prompts(args, template.as_ref(), &llm)?;
     let start = Instant::now();
-    let mut show = Show::new(args, &prompts);
+    let mut show = Show::new(args, &prompts, warnings(args, &llm));
     let outputs = llm.generate_with(&prompts, &params, &mut (), &mut |event| show.event(&event))?;
     let seconds = start.elapsed().as_secs_f64();
     let streamed = show.finish()?;
@@ -151,6 +145,16 @@ fn template(model: &ModelArgs) -> Result<ChatTemplate, Failure> {
         .ok_or(Failure::ModelLacks { what: "chat template", needed_by: "--chat" })
 }
 
+/// What the user should know. That the embedded model has no scales is this program's choice, not
+/// the user's, so a first run does not warn of it; `inspect` tells.
+fn warnings(args: &Args, llm: &Llm) -> Vec<String> {
+    if args.model.dir().is_none() && args.kv_cache_dtype.is_none() {
+        return Vec::new();
+    }
+    let line = |w: &Warning| format!("warning: {} [{}]", output::one_line(&w.message), w.code);
+    llm.warnings().iter().map(line).collect()
+}
+
 /// What is fed. A chat template writes its own special tokens, so its text is encoded plainly.
 fn prompts(
     args: &Args,
@@ -175,17 +179,19 @@ fn prompts(
 struct Show<'a> {
     text: Option<&'a str>,
     progress: Option<Progress>,
+    warnings: Vec<String>,
     result: Result<(), Failure>,
 }
 
 impl<'a> Show<'a> {
-    fn new(args: &'a Args, prompts: &[Prompt]) -> Self {
+    fn new(args: &'a Args, prompts: &[Prompt], warnings: Vec<String>) -> Self {
         let streams = !args.json && prompts.len() == 1;
         let steps = (prompts.len() * args.max_tokens) as u64;
         let head = if args.chat { "" } else { args.prompts[0].as_str() };
         Self {
             text: streams.then_some(head),
             progress: (!streams).then(|| Progress::new(steps, "tokens")),
+            warnings,
             result: Ok(()),
         }
     }
@@ -193,6 +199,8 @@ impl<'a> Show<'a> {
     fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Token { text, .. } => {
+                // Not before the first token: a refusal is one line.
+                self.warnings.drain(..).for_each(|line| output::note(&line));
                 if let Some(progress) = &mut self.progress {
                     progress.step();
                 }

@@ -12,6 +12,7 @@ use crate::table::{Align, Table};
 ///
 /// Reads headers only. Fails, unless --lenient, if a scale in the checkpoint would be dropped.
 #[derive(clap::Args)]
+#[command(args_override_self = true)]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
