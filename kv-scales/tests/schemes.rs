@@ -8,7 +8,9 @@ use kv_scales::{Checkpoint, KvDtype, Platform, SkipLayers};
 use serde_json::{Value, json};
 
 fn of(block: Value) -> Result<Option<KvScheme>, kv_scales::Error> {
-    from_config(&json!({"quantization_config": block}))
+    let mut config = json!({});
+    config["quantization_config"] = block;
+    from_config(&config)
 }
 
 fn scheme_with(field: &str, value: Value) -> Value {
