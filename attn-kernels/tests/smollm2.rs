@@ -1,4 +1,5 @@
 //! Attention of a real model, as transformers computed it (`data/README.md`).
+#![expect(clippy::excessive_precision, reason = "bf16 values, written exactly")]
 
 mod common;
 

@@ -183,6 +183,29 @@ fn decodes_much<D: Source + PartialEq>() {
     }
 }
 
+/// A source beyond 4 MiB is read in several places at once.
+fn encodes_much<S: Source>() {
+    let len = (8 << 20) / size_of::<S>() + 77;
+    let mut src: Vec<S> =
+        (0..len).map(|i| S::from_f32((i * 7919 % 100_003) as f32 * 0.01 - 500.0)).collect();
+    encodes_as_scalar::<F8E4M3, S>(&src, 0.37);
+    encodes_as_scalar::<F8E5M2, S>(&src, 1.0);
+    for at in [0, len / 8, len / 2, len - 100, len - 1] {
+        let before = std::mem::replace(&mut src[at], S::from_f32(-1024.0));
+        assert_eq!(absmax(&src), 1024.0);
+        src[at] = S::from_f32(f32::NAN);
+        assert!(absmax(&src).is_nan());
+        src[at] = before;
+    }
+}
+
+#[test]
+fn large_slices_encode_as_scalar() {
+    encodes_much::<f32>();
+    encodes_much::<f16>();
+    encodes_much::<bf16>();
+}
+
 #[test]
 fn large_slices_decode_as_scalar() {
     decodes_much::<f32>();

@@ -1,5 +1,7 @@
 //! What the scales need to know of a model: its layers, which of them attend, and their heads.
 
+use std::ops::RangeInclusive;
+
 use serde_json::Value;
 
 use crate::{Error, KvDtype};
@@ -70,7 +72,7 @@ impl ModelShape {
         let null = Value::Null;
         let config = text_config(config.unwrap_or(&null));
         let layers = ["num_hidden_layers", "n_layer", "num_layers", "n_layers"];
-        let num_layers = one(config, &layers, given.num_layers, MAX_LAYERS)?
+        let num_layers = one(config, &layers, given.num_layers, 1..=MAX_LAYERS)?
             .ok_or(Error::MissingConfig { field: layers[0] })?;
         let names = ["num_attention_heads", "n_head", "num_heads", "n_heads"];
         let heads = per_layer(config, &names, given.num_heads, num_layers)?
@@ -89,10 +91,14 @@ impl ModelShape {
         let layers = kinds
             .into_iter()
             .zip(heads.into_iter().zip(kv_heads))
-            .map(|(kind, (num_heads, num_kv_heads))| LayerShape { kind, num_heads, num_kv_heads })
+            .map(|(kind, (num_heads, num_kv_heads))| {
+                let none = num_heads == 0 || num_kv_heads == 0;
+                let kind = if none { LayerKind::NoAttention } else { kind };
+                LayerShape { kind, num_heads, num_kv_heads }
+            })
             .collect();
         let predict = ["num_nextn_predict_layers", "mtp_num_hidden_layers"];
-        let num_predict_layers = one(config, &predict, None, MAX_LAYERS)?.unwrap_or(0);
+        let num_predict_layers = one(config, &predict, None, 0..=MAX_LAYERS)?.unwrap_or(0);
         Ok(ModelShape { layers, num_predict_layers, dtype: model_dtype(config) })
     }
 }
@@ -120,13 +126,12 @@ fn number(config: &Value, field: &str) -> Option<u64> {
     config.get(field)?.as_u64()
 }
 
-fn bounded(field: &str, value: &Value, limit: usize) -> Result<usize, Error> {
-    value.as_u64().and_then(|n| usize::try_from(n).ok()).filter(|n| *n <= limit).ok_or_else(|| {
-        Error::BadConfigValue {
-            field: field.into(),
-            value: value.to_string(),
-            expected: format!("a number up to {limit}"),
-        }
+fn bounded(field: &str, value: &Value, range: RangeInclusive<usize>) -> Result<usize, Error> {
+    let number = value.as_u64().and_then(|n| usize::try_from(n).ok());
+    number.filter(|n| range.contains(n)).ok_or_else(|| Error::BadConfigValue {
+        field: field.into(),
+        value: value.to_string(),
+        expected: format!("a number from {} to {}", range.start(), range.end()),
     })
 }
 
@@ -139,16 +144,17 @@ fn one(
     config: &Value,
     fields: &[&'static str],
     given: Option<usize>,
-    limit: usize,
+    range: RangeInclusive<usize>,
 ) -> Result<Option<usize>, Error> {
     match (given, find(config, fields)) {
-        (Some(given), _) => bounded(fields[0], &given.into(), limit).map(Some),
-        (None, Some((field, value))) => bounded(field, value, limit).map(Some),
+        (Some(given), _) => bounded(fields[0], &given.into(), range).map(Some),
+        (None, Some((field, value))) => bounded(field, value, range).map(Some),
         (None, None) => Ok(None),
     }
 }
 
-/// One number for all layers, or a list with one per layer.
+/// One number for all layers, or a list with one per layer, in which 0 and null stand for a layer
+/// without attention.
 fn per_layer(
     config: &Value,
     fields: &[&'static str],
@@ -159,11 +165,11 @@ fn per_layer(
         check_length(field, list.len(), num_layers)?;
         return list
             .iter()
-            .map(|v| bounded(field, v, MAX_HEADS))
+            .map(|v| if v.is_null() { Ok(0) } else { bounded(field, v, 0..=MAX_HEADS) })
             .collect::<Result<_, _>>()
             .map(Some);
     }
-    Ok(one(config, fields, given, MAX_HEADS)?.map(|n| vec![n; num_layers]))
+    Ok(one(config, fields, given, 1..=MAX_HEADS)?.map(|n| vec![n; num_layers]))
 }
 
 fn check_length(field: &str, len: usize, num_layers: usize) -> Result<(), Error> {
@@ -269,6 +275,7 @@ mod tests {
             (json!({"hybrid_override_pattern": "M-*EM*"}), "--F--F"),
             (json!({"attn_layer_indices": [1, 4]}), "-F--F-"),
             (json!({"attn_layer_period": 3, "attn_layer_offset": 1}), "-F--F-"),
+            (json!({"num_key_value_heads": [1, 0, 2, null, 1, 1]}), "F-F-FF"),
             (json!({"sliding_window": 4096}), "ssssss"),
             (json!({"sliding_window": null}), "FFFFFF"),
             (json!({"sliding_window": 8, "use_sliding_window": false}), "FFFFFF"),
@@ -312,6 +319,8 @@ mod tests {
     fn numbers_out_of_range_are_refused_by_name() {
         for (config, words) in [
             (json!({"num_attention_heads": 1}), "num_hidden_layers"),
+            (json!({"num_hidden_layers": 0, "num_attention_heads": 1}), "from 1"),
+            (json!({"num_hidden_layers": 1, "num_attention_heads": 0}), "from 1"),
             (json!({"num_hidden_layers": 1}), "num_attention_heads"),
             (
                 json!({"num_hidden_layers": 4_000_000_000_u64, "num_attention_heads": 1}),

@@ -20,7 +20,8 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
 
 fn report(mut args: Args) -> Result<()> {
     let mut command = repo::cargo();
-    command.args(["run", "--quiet", "--release", "--package", "engine", "--bin", "fp8kv-bench"]);
+    // Not quiet: a release build from nothing takes minutes, and cargo shows how far it is.
+    command.args(["run", "--release", "--package", "engine", "--bin", "fp8kv-bench"]);
     command.arg("--").arg("--out").arg(repo::target_dir().join("bench").join("report.json"));
     // The binary runs in the repository's root, so a relative path must be made whole here.
     if let Some(model) = args.value("--model")? {

@@ -1,5 +1,12 @@
 //! Slices: `real = code × scale`, in both directions, and the largest magnitude.
 
+mod rows;
+
+pub use rows::{
+    MIN_DYNAMIC_SCALE, Rows, absmax_encode, try_absmax_encode, try_absmax_encode_rows,
+    try_decode_rows, try_encode_rows,
+};
+
 use crate::code::Code;
 use crate::error::{Error, check_scale};
 use crate::format::Overflow;

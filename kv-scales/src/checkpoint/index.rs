@@ -23,6 +23,9 @@ struct Raw {
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Index, Error> {
     let bad = |reason: String| Error::BadIndex { file: INDEX.into(), reason };
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        return Err(bad("not a JSON object".into()));
+    }
     let raw: Raw = serde_json::from_slice(bytes).map_err(|e| bad(e.to_string()))?;
     let mut map = raw.weight_map.0;
     map.sort();

@@ -102,7 +102,8 @@ pub struct ResolveOptions {
     pub calculate_kv_scales: bool,
     /// Which FP8 formats the hardware computes in.
     pub platform: Platform,
-    /// Fail on what would otherwise be dropped or replaced (the default); else warn.
+    /// Fail on what would otherwise be dropped or replaced (the default); else warn. Two names
+    /// that disagree about one scale are an error either way.
     pub strict: bool,
     /// Convert scales that were calibrated for another format.
     pub rescale: bool,

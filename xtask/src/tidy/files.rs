@@ -55,6 +55,9 @@ const NEEDED: [&str; 7] = [
     "README.md",
 ];
 
+/// The crates that people use alone.
+const LIBRARIES: [&str; 5] = ["attn-kernels", "engine", "fp8-format", "kv-scales", "paged-cache"];
+
 pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for file in files {
@@ -85,6 +88,12 @@ pub(crate) fn check_folders(paths: &[String]) -> Vec<Problem> {
     tops.dedup();
     for top in tops.into_iter().filter(|top| !TOP_LEVEL.contains(top)) {
         problems.push(Problem::new(top, "the top level of the repository is fixed"));
+    }
+    for library in LIBRARIES {
+        let benches = format!("{library}/benches/");
+        if !paths.iter().any(|p| p.starts_with(&benches) && p.ends_with(".rs")) {
+            problems.push(Problem::new(benches, "a library has a criterion bench"));
+        }
     }
     for needed in NEEDED.iter().filter(|needed| !paths.iter().any(|p| p == *needed)) {
         problems.push(Problem::new(*needed, "is missing"));
@@ -120,9 +129,12 @@ mod tests {
     #[test]
     fn the_top_level_is_fixed() {
         let mut paths: Vec<String> = NEEDED.iter().map(|s| (*s).to_owned()).collect();
+        paths.extend(LIBRARIES.iter().map(|library| format!("{library}/benches/b.rs")));
         assert!(check_folders(&paths).is_empty());
         paths.push("scratch/notes.md".to_owned());
         assert_eq!(check_folders(&paths).len(), 1);
-        assert_eq!(check_folders(&paths[1..paths.len() - 1]).len(), 1);
+        paths.pop();
+        assert_eq!(check_folders(&paths[1..]).len(), 1, "a file that is needed");
+        assert_eq!(check_folders(&paths[..paths.len() - 1]).len(), 1, "a library's bench");
     }
 }

@@ -109,6 +109,14 @@ fn unknown_commands(line: &str, known: &BTreeSet<&str>) -> Vec<String> {
             unknown.push(format!("`cargo xtask {task}`: there is no such task"));
         }
     }
+    // In running text `fp8kv` is a word like others: only what stands as a command counts.
+    let shown = line.strip_prefix("fp8kv ").into_iter().chain(line.split("`fp8kv ").skip(1));
+    for command in shown.filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase())) {
+        let command = command.split(|c| !is_name(c)).next().unwrap_or("");
+        if !module("engine/src/bin/fp8kv", command) {
+            unknown.push(format!("`fp8kv {command}`: there is no such command"));
+        }
+    }
     for name in after("--example ").filter(|n| !n.is_empty()) {
         let ends = [format!("/examples/{name}.rs"), format!("/examples/{name}/main.rs")];
         if !known.iter().any(|k| ends.iter().any(|e| k.ends_with(e))) {
@@ -131,6 +139,7 @@ mod tests {
         let paths = ["docs/README.md", "A.md", "src/lib.rs", "xtask/src/test.rs"];
         let mut paths: Vec<String> = paths.iter().map(|p| (*p).to_owned()).collect();
         paths.extend(["xtask/src/model/mod.rs", "a/examples/e.rs"].map(str::to_owned));
+        paths.push("engine/src/bin/fp8kv/eval.rs".to_owned());
         check(&[readme, other], &paths).len()
     }
 
@@ -153,6 +162,9 @@ mod tests {
             assert_eq!(problems(fine), 0, "{fine}");
         }
         assert_eq!(problems("```\ncargo run --example e\n```"), 0);
+        assert_eq!(problems("fp8kv eval --text x\nthe fp8kv cache and `fp8kv --help`"), 0);
+        assert_eq!(problems("fp8kv evaluate"), 1);
+        assert_eq!(problems("see `fp8kv evaluate`"), 1);
         assert_eq!(problems("```\ncargo xtask frobnicate\n```"), 1);
         assert_eq!(problems("cargo run -p a --example missing"), 1);
     }

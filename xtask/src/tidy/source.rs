@@ -19,6 +19,7 @@ pub(crate) fn check(files: &[TextFile]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for file in sources {
         check_header(file, &mut problems);
+        check_crate_docs(file, &mut problems);
         let code = code_only(&file.text);
         let all_test = is_test_file(&file.path) || test_files.contains(&file.path);
         let regions = test_regions(&code);
@@ -67,6 +68,18 @@ fn check_header(file: &TextFile, problems: &mut Vec<Problem>) {
     }
 }
 
+/// A library's front page shows how it is used, and what it offers.
+fn check_crate_docs(file: &TextFile, problems: &mut Vec<Problem>) {
+    if !file.path.ends_with("/src/lib.rs") || file.path.starts_with("xtask/") {
+        return;
+    }
+    for (start, what) in [("//! ```", "example"), ("//! |", "table of types")] {
+        if !file.text.lines().any(|line| line.starts_with(start)) {
+            problems.push(Problem::new(&file.path, format!("the crate's page has no {what}")));
+        }
+    }
+}
+
 fn is_test_file(path: &str) -> bool {
     let test = |part| matches!(part, "tests" | "tests.rs" | "fuzz");
     path.split('/').any(test) || path.ends_with("_tests.rs")
@@ -100,8 +113,12 @@ fn declared_tests(file: &TextFile) -> Vec<String> {
 mod tests {
     use super::*;
 
+    /// On the first line, so that the samples begin in the second.
+    const HEADER: &str = "//! A sentence that is long enough.\n";
+    const PAGE: &str = "\n//! ```\n//! | a |";
+
     fn problems(path: &str, text: &str) -> Vec<String> {
-        let text = format!("//! A sentence that is long enough.\n{text}");
+        let text = format!("{HEADER}{text}{PAGE}");
         let file = TextFile { path: path.to_owned(), text };
         check(&[file]).into_iter().map(|p| format!("{} {}", p.place, p.what)).collect()
     }
@@ -126,7 +143,7 @@ mod tests {
     fn a_declared_test_module_is_a_test() {
         let file = |path: &str, text: &str| TextFile {
             path: path.to_owned(),
-            text: format!("//! A sentence that is long enough.\n{text}"),
+            text: format!("{HEADER}{text}"),
         };
         let body = "fn f() { Some(1).unwrap(); }";
         let parent = file("a/src/x.rs", "#[cfg(test)]\nmod cases;");
@@ -155,9 +172,12 @@ mod tests {
 
     #[test]
     fn every_module_begins_with_a_sentence() {
+        let found = |path: &str, text: String| check(&[TextFile { path: path.to_owned(), text }]);
         for text in ["fn f() {}", "//!\nfn f() {}", "// Not a header at all.\n", "//! Short"] {
-            let file = TextFile { path: "a/src/lib.rs".to_owned(), text: text.to_owned() };
-            assert_eq!(check(&[file]).len(), 1, "{text:?}");
+            assert_eq!(found("a/src/b.rs", text.to_owned()).len(), 1, "{text:?}");
         }
+        assert!(found("a/src/lib.rs", format!("{HEADER}{PAGE}")).is_empty());
+        assert_eq!(found("a/src/lib.rs", format!("{HEADER}//! ```\n")).len(), 1, "no table");
+        assert_eq!(found("a/src/lib.rs", format!("{HEADER}//! | a |\n")).len(), 1, "no example");
     }
 }

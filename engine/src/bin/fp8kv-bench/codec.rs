@@ -21,7 +21,10 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
         let mut copy = vec![0f32; source.len()];
         let seconds = median(BUDGET, || copy.copy_from_slice(std::hint::black_box(&source)));
         let limit = bytes as f64 / seconds;
-        let size = format!("{} KiB", bytes >> 10);
+        let size = match bytes >> 20 {
+            0 => format!("{} KiB", bytes >> 10),
+            mib => format!("{mib} MiB"),
+        };
         rows.push(Row { what: "copy f32 → f32", size: size.clone(), rate: limit, copy: limit });
         let mut push = |what, rate| {
             rows.push(Row { what, size: size.clone(), rate, copy: limit });
@@ -38,7 +41,8 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
     }
     let mut table = Table::new(&["", "bytes of f32", "GB/s", "of the copy"]);
     for row in &rows {
-        let cells = [row.what.to_owned(), row.size.clone(), gb(row.rate), share(row.rate, row.copy)];
+        let cells =
+            [row.what.to_owned(), row.size.clone(), gb(row.rate), share(row.rate, row.copy)];
         table.row(cells);
     }
     report.table(&table);

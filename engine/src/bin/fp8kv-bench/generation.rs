@@ -29,7 +29,8 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
         let mut llm = load_with(options, dtype, &settings)?;
         let mut judge = load(options, dtype)?;
         let windows = windows(&llm)?;
-        let prompt_of = |i: usize| windows[i % windows.len()][i / windows.len()..][..prompt].to_vec();
+        let prompt_of =
+            |i: usize| windows[i % windows.len()][i / windows.len()..][..prompt].to_vec();
         let one = timed(&mut llm, &mut judge, &[prompt_of(0)], generated)?;
         let many: Vec<Vec<u32>> = (0..BATCH).map(prompt_of).collect();
         let batch = timed(&mut llm, &mut judge, &many, generated)?;
@@ -46,7 +47,8 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
         table.row(std::iter::once((*dtype).to_owned()).chain(rates));
     }
     report.table(&table);
-    report.note("  every generated token is the likeliest one when the whole text is scored at once");
+    report
+        .note("  every generated token is the likeliest one when the whole text is scored at once");
     report.add("generation", Value::Array(rows.iter().map(|r| r.json(&name, prompt)).collect()));
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 use core::arch::x86_64::*;
 
+use super::streams::{part_len, prefetch, split};
 use crate::element_type::ElementType;
 use crate::scalar;
 use crate::source::Source;
@@ -10,16 +11,22 @@ use crate::source::Source;
 /// The largest magnitude, NaN if any element is.
 #[target_feature(enable = "avx2,f16c")]
 pub(in crate::simd) fn absmax<S: Source>(src: &[S]) -> f32 {
-    // Four running maxima hide the latency of each; a vector of 32 bytes holds 8 or 16 elements.
-    let lanes = 32 / size_of::<S>();
+    // Running maxima, four to hide the latency of each.
     let mut max = [_mm256_setzero_si256(); 4];
-    let mut blocks = src.chunks_exact(4 * lanes);
-    for block in &mut blocks {
-        for (i, max) in max.iter_mut().enumerate() {
-            *max = larger::<S>(*max, magnitudes(&block[i * lanes..]));
+    let (blocks, rest) = src.as_chunks::<64>();
+    let part = part_len(blocks);
+    let (parts, blocks) = split(blocks, part);
+    for i in 0..part {
+        for blocks in &parts {
+            prefetch(&blocks[i]);
+            max = with_block(max, &blocks[i]);
         }
     }
-    let mut vectors = blocks.remainder().chunks_exact(lanes);
+    for block in blocks {
+        max = with_block(max, block);
+    }
+    let lanes = 32 / size_of::<S>();
+    let mut vectors = rest.chunks_exact(lanes);
     for vector in &mut vectors {
         max[0] = larger::<S>(max[0], magnitudes(vector));
     }
@@ -36,6 +43,15 @@ pub(in crate::simd) fn absmax<S: Source>(src: &[S]) -> f32 {
         );
     }
     scalar::absmax(&[first::<S>(max), scalar::absmax(vectors.remainder())])
+}
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn with_block<S: Source>(mut max: [__m256i; 4], block: &[S; 64]) -> [__m256i; 4] {
+    for (i, vector) in block.chunks_exact(32 / size_of::<S>()).enumerate() {
+        max[i % 4] = larger::<S>(max[i % 4], magnitudes(vector));
+    }
+    max
 }
 
 /// The magnitudes of a vector's worth of elements.

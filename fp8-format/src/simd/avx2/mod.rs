@@ -11,6 +11,7 @@ pub(super) mod absmax;
 mod decode;
 mod encode;
 pub(super) mod slices;
+mod streams;
 mod wide;
 
 pub use decode::{decode_f32x8, decode_f32x16, load_codes, raw_f32x8, raw_f32x16, raw_factor};

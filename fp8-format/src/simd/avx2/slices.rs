@@ -4,6 +4,7 @@ use core::arch::x86_64::*;
 
 use super::decode::{load_codes, raw_f32x16, raw_factor};
 use super::encode::{encode as encode_lanes, store_codes};
+use super::streams::{part_len, prefetch, split, split_mut};
 use super::wide::{load32, store_decoded};
 use crate::code::Code;
 use crate::format::Overflow;
@@ -35,8 +36,16 @@ fn encode_as<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
     let scale = _mm256_set1_ps(scale);
     let (blocks, rest) = src.as_chunks::<32>();
     let (coded, coded_rest) = dst.as_chunks_mut::<32>();
+    let part = part_len(blocks);
+    let (parts, blocks) = split(blocks, part);
+    let (mut coded_parts, coded) = split_mut(coded, part);
+    for i in 0..part {
+        for (blocks, coded) in parts.iter().zip(&mut coded_parts) {
+            prefetch(&blocks[i]);
+            encode_block::<S, C, SATURATE, SCALED>(&blocks[i], scale, &mut coded[i]);
+        }
+    }
     for (block, codes) in blocks.iter().zip(coded) {
-        prefetch(block);
         encode_block::<S, C, SATURATE, SCALED>(block, scale, codes);
     }
     if !rest.is_empty() {
@@ -118,22 +127,4 @@ fn decode_block<C: Code, D: Source, const STREAM: bool>(
 ) {
     let [low, high] = raw_f32x16::<C>(load_codes(src));
     store_decoded::<D, STREAM>(_mm256_mul_ps(low, factor), _mm256_mul_ps(high, factor), dst);
-}
-
-/// How far ahead of the loops to ask for memory: a page, because the processor's own prefetchers
-/// stop at the end of one.
-const AHEAD: usize = 4096;
-
-/// Asks for what is [`AHEAD`] of a block that is about to be read.
-#[inline]
-#[target_feature(enable = "avx2,f16c")]
-fn prefetch<T>(block: &T) {
-    let start = core::ptr::from_ref(block).cast::<i8>();
-    for line in (0..size_of::<T>()).step_by(64) {
-        #[allow(unused_unsafe, reason = "the intrinsic is unsafe in the oldest supported Rust")]
-        // SAFETY: a prefetch is a hint, which may be given for any address.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(AHEAD + line));
-        };
-    }
 }

@@ -65,20 +65,21 @@ pub(super) fn store_decoded<S: Source, const STREAM: bool>(
 ) {
     let dst = dst.as_mut_ptr().cast::<u8>();
     debug_assert!(!STREAM || dst.addr().is_multiple_of(32));
-    let bytes = match S::ELEMENT_TYPE {
-        ElementType::F32 => {
-            // SAFETY: sixteen `f32` are the 64 bytes of two stores.
-            unsafe { store_bytes::<STREAM>(dst.add(32), _mm256_castps_si256(high)) };
-            _mm256_castps_si256(low)
+    // SAFETY: sixteen elements of two bytes are the 32 of one store, of four those of two.
+    unsafe {
+        match S::ELEMENT_TYPE {
+            ElementType::F32 => {
+                store_bytes::<STREAM>(dst, _mm256_castps_si256(low));
+                store_bytes::<STREAM>(dst.add(32), _mm256_castps_si256(high));
+            }
+            ElementType::F16 => {
+                let low = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(low);
+                let high = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(high);
+                store_bytes::<STREAM>(dst, _mm256_set_m128i(high, low));
+            }
+            _ => store_bytes::<STREAM>(dst, narrow_bf16(low, high)),
         }
-        ElementType::F16 => _mm256_set_m128i(
-            _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(high),
-            _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(low),
-        ),
-        _ => narrow_bf16(low, high),
-    };
-    // SAFETY: sixteen elements have two bytes each or more, and so the 32 of a store.
-    unsafe { store_bytes::<STREAM>(dst, bytes) };
+    }
 }
 
 /// Writes 32 bytes.
