@@ -69,6 +69,14 @@ impl Batch {
         self.rows
     }
 
+    /// The block table of a sequence, in push order.
+    ///
+    /// # Panics
+    /// If there is no such sequence.
+    pub fn block_table(&self, sequence: usize) -> &[u32] {
+        self.table(&self.sequences[sequence])
+    }
+
     pub(crate) fn sequences(&self) -> &[Sequence] {
         &self.sequences
     }

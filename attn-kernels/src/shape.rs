@@ -124,4 +124,12 @@ impl CacheShape {
             KvLayout::Hnd => self.head_dim,
         }
     }
+
+    /// Elements between two neighbouring heads of one token.
+    pub(crate) const fn head_stride(&self) -> usize {
+        match self.layout {
+            KvLayout::Nhd => self.head_dim,
+            KvLayout::Hnd => self.block_size * self.head_dim,
+        }
+    }
 }

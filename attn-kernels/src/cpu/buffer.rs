@@ -41,8 +41,9 @@ impl CpuBuffer {
         self.pool.huge_pages()
     }
 
-    pub(crate) fn suspect(&self, block: usize, head: usize) -> bool {
-        self.suspect[block * self.heads + head]
+    /// Of each head in the block.
+    pub(crate) fn suspect(&self, block: usize) -> &[bool] {
+        &self.suspect[block * self.heads..(block + 1) * self.heads]
     }
 
     /// The bytes at `at`, to store a head's codes of one token in `block`; then call

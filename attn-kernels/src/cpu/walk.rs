@@ -297,41 +297,55 @@ impl<'a> Walk<'a> {
         let block_size = self.call.cache.shape.block_size;
         let mut from = seen.start;
         while from < seen.end {
-            let count = (block_size - from % block_size).min(most).min(seen.end - from);
-            let next = from + count;
+            let count = (block_size - (from & (block_size - 1))).min(most).min(seen.end - from);
+            let end = from + count;
             let (next_side, next) = match side {
-                _ if next < seen.end => (side, next),
+                _ if end < seen.end => (side, end),
                 Side::K => (Side::V, seen.start),
-                Side::V => (Side::K, next.min(self.span.1 - 1)),
+                Side::V => (Side::K, end.min(self.span.1 - 1)),
             };
+            let (here, ahead) = (self.place(side, from), self.place(next_side, next));
+            let suspect = here.buffer.suspect(here.block);
             for head in self.task.heads.0..self.task.heads.1 {
-                let mut tokens = self.tokens(side, from, count, head);
-                tokens.ahead = self.tokens(next_side, next, 1, head).bytes.as_ptr();
+                let tokens = Tokens {
+                    bytes: &here.bytes[head * here.head_stride..],
+                    stride: here.token_stride,
+                    count,
+                    head_dim: self.d,
+                    suspect: suspect[head],
+                    ahead: ahead.bytes.as_ptr().wrapping_add(head * ahead.head_stride),
+                };
                 f(head - self.task.heads.0, from, &tokens);
             }
-            from += count;
+            from = end;
         }
     }
 
-    /// `count` tokens from `from` on, all in one block.
-    fn tokens(&self, side: Side, from: usize, count: usize, head: usize) -> Tokens<'a> {
-        let cache = self.call.cache;
+    /// Where token `t` of the first head is.
+    fn place(&self, side: Side, t: usize) -> Place<'a> {
+        let (cache, shape) = (self.call.cache, &self.call.cache.shape);
         let (buffer, stored) = match side {
-            Side::K => (&cache.k, cache.shape.k_type),
-            Side::V => (&cache.v, cache.shape.v_type),
+            Side::K => (&cache.k, shape.k_type),
+            Side::V => (&cache.v, shape.v_type),
         };
-        let (block, offset) = (from / cache.shape.block_size, from % cache.shape.block_size);
-        let block = self.table[block] as usize;
-        let bytes = &buffer.bytes()[cache.shape.element(block, offset, head) * stored.size()..];
-        Tokens {
-            bytes,
-            stride: cache.shape.token_stride() * stored.size(),
-            count,
-            head_dim: self.d,
-            suspect: buffer.suspect(block, head),
-            ahead: bytes.as_ptr(),
-        }
+        // The block size is a power of two.
+        let shift = shape.block_size.trailing_zeros();
+        let block = self.table[t >> shift] as usize;
+        let size = stored.size();
+        let bytes = &buffer.bytes()[shape.element(block, t & (shape.block_size - 1), 0) * size..];
+        let head_stride = shape.head_stride() * size;
+        Place { buffer, block, bytes, token_stride: shape.token_stride() * size, head_stride }
     }
+}
+
+/// A token of the first head, and how to get from it to others in its block.
+struct Place<'a> {
+    buffer: &'a CpuBuffer,
+    block: usize,
+    bytes: &'a [u8],
+    /// Bytes from token to token and from head to head.
+    token_stride: usize,
+    head_stride: usize,
 }
 
 /// Converts tokens once, for all rows.

@@ -106,7 +106,7 @@ impl World {
     }
 
     /// Everything stored, NaN in every other slot.
-    pub fn fill<B: Backend>(
+    pub fn fill<B>(
         &self,
         backend: &B,
         shape: &CacheShape,

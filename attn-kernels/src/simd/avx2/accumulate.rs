@@ -5,7 +5,6 @@
 use std::arch::x86_64::*;
 
 use super::codec::Codec;
-use super::scores::prefetch;
 use crate::cpu::kernels::{MAX_ROWS, SCORE_STRIDE, Tokens};
 
 /// See [`Accumulate`](crate::cpu::kernels::Accumulate).
@@ -47,9 +46,6 @@ unsafe fn run<C: Codec, const R: usize, const P: usize>(
     let mut i = 0;
     // SAFETY: the columns stay below d, the rest is the caller's.
     unsafe {
-        for t in 0..tokens.count {
-            prefetch::<1>(tokens, t, d * C::SIZE);
-        }
         while i + 16 * P <= d {
             columns::<C, R, P>(tokens, p, acc, i);
             i += 16 * P;
@@ -85,7 +81,14 @@ unsafe fn columns<C: Codec, const R: usize, const P: usize>(
             }
         }
         let mut v = tokens.bytes.as_ptr().add(i * C::SIZE);
+        // Each line of what is read next is asked for once, by the columns it begins with.
+        let mut ahead = tokens.ahead.wrapping_add(i * C::SIZE);
+        let lines = (16 * P * C::SIZE).div_ceil(64) * usize::from((i * C::SIZE).is_multiple_of(64));
         for t in 0..tokens.count {
+            for line in 0..lines {
+                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(64 * line).cast());
+            }
+            ahead = ahead.wrapping_add(tokens.stride);
             for j in 0..P {
                 let x = C::pair(v.add(16 * j * C::SIZE));
                 for r in 0..R {

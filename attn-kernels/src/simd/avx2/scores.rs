@@ -51,9 +51,8 @@ unsafe fn by_token<C: Codec, const T: usize, const R: usize>(
         // end at most 7 elements after the last token of a row, as was checked.
         unsafe {
             let k = token_pointers::<T>(tokens, t0);
-            prefetch::<T>(tokens, t0, d * C::SIZE);
             let mut acc = [[_mm256_setzero_ps(); R]; T];
-            for i in (0..d - d % 16).step_by(16) {
+            let step = |acc: &mut [[__m256; R]; T], i: usize| {
                 for t in 0..T {
                     let [x0, x1] = C::pair(k[t].add(i * C::SIZE));
                     for r in 0..R {
@@ -61,13 +60,29 @@ unsafe fn by_token<C: Codec, const T: usize, const R: usize>(
                         acc[t][r] = _mm256_fmadd_ps(x1, _mm256_loadu_ps(q.add(r * d + i + 8)), a);
                     }
                 }
+            };
+            let mut i = 0;
+            while i + 64 <= d {
+                prefetch::<C, T>(tokens, t0, i);
+                step(&mut acc, i);
+                step(&mut acc, i + 16);
+                step(&mut acc, i + 32);
+                step(&mut acc, i + 48);
+                i += 64;
             }
-            if !d.is_multiple_of(16) {
+            if i < d {
+                prefetch::<C, T>(tokens, t0, i);
+            }
+            while i + 16 <= d {
+                step(&mut acc, i);
+                i += 16;
+            }
+            if i < d {
                 for t in 0..T {
-                    let x = C::single(k[t].add((d - 8) * C::SIZE));
+                    let x = C::single(k[t].add(i * C::SIZE));
                     for r in 0..R {
-                        let q = _mm256_loadu_ps(q.add(r * d + d - 8));
-                        acc[t][r] = _mm256_fmadd_ps(x, q, acc[t][r]);
+                        acc[t][r] =
+                            _mm256_fmadd_ps(x, _mm256_loadu_ps(q.add(r * d + i)), acc[t][r]);
                     }
                 }
             }
@@ -93,9 +108,8 @@ unsafe fn two_by_four<C: Codec>(tokens: &Tokens<'_>, q: &[f32], scores: &mut [f3
         // SAFETY: as in `by_token`; the stores end one element after the last token.
         unsafe {
             let k = token_pointers::<2>(tokens, t0);
-            prefetch::<2>(tokens, t0, d * C::SIZE);
             let mut acc = [[_mm256_setzero_ps(); 4]; 2];
-            for i in (0..d - d % 16).step_by(16) {
+            let step = |acc: &mut [[__m256; 4]; 2], i: usize| {
                 let x = [C::pair(k[0].add(i * C::SIZE)), C::pair(k[1].add(i * C::SIZE))];
                 for half in 0..2 {
                     for r in 0..4 {
@@ -104,12 +118,27 @@ unsafe fn two_by_four<C: Codec>(tokens: &Tokens<'_>, q: &[f32], scores: &mut [f3
                         acc[1][r] = _mm256_fmadd_ps(x[1][half], q, acc[1][r]);
                     }
                 }
+            };
+            let mut i = 0;
+            while i + 64 <= d {
+                prefetch::<C, 2>(tokens, t0, i);
+                step(&mut acc, i);
+                step(&mut acc, i + 16);
+                step(&mut acc, i + 32);
+                step(&mut acc, i + 48);
+                i += 64;
             }
-            if !d.is_multiple_of(16) {
-                let at = (d - 8) * C::SIZE;
-                let x = [C::single(k[0].add(at)), C::single(k[1].add(at))];
+            if i < d {
+                prefetch::<C, 2>(tokens, t0, i);
+            }
+            while i + 16 <= d {
+                step(&mut acc, i);
+                i += 16;
+            }
+            if i < d {
+                let x = [C::single(k[0].add(i * C::SIZE)), C::single(k[1].add(i * C::SIZE))];
                 for r in 0..4 {
-                    let q = _mm256_loadu_ps(q.add(r * d + d - 8));
+                    let q = _mm256_loadu_ps(q.add(r * d + i));
                     acc[0][r] = _mm256_fmadd_ps(x[0], q, acc[0][r]);
                     acc[1][r] = _mm256_fmadd_ps(x[1], q, acc[1][r]);
                 }
@@ -139,22 +168,21 @@ unsafe fn token_pointers<const T: usize>(tokens: &Tokens<'_>, t0: usize) -> [*co
     })
 }
 
-/// Asks for tokens `t0..t0 + T` of what is read next.
-///
-/// # Safety
-/// None beyond SSE: a prefetch cannot fault.
+/// Asks for elements `i..i + 64` of tokens `t0..t0 + T` of what is read next.
 #[inline(always)]
-pub(super) unsafe fn prefetch<const T: usize>(tokens: &Tokens<'_>, t0: usize, bytes: usize) {
+fn prefetch<C: Codec, const T: usize>(tokens: &Tokens<'_>, t0: usize, i: usize) {
     for t in t0..t0 + T {
-        let row = tokens.ahead.wrapping_add(t * tokens.stride);
-        for line in (0..bytes).step_by(64) {
+        let row = tokens.ahead.wrapping_add(t * tokens.stride + i * C::SIZE);
+        for line in 0..C::SIZE {
             // SAFETY: a prefetch reads nothing and cannot fault.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(line).cast()) };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(64 * line).cast()) };
         }
     }
 }
 
-/// The sums of four vectors' lanes, each as `((0+1)+(2+3)) + ((4+5)+(6+7))`.
+/// The sums of four vectors' lanes, each as `((0+2)+(1+3)) + ((4+6)+(5+7))`.
+///
+/// Blends where shuffles would do, since those wait for one port.
 ///
 /// # Safety
 /// AVX.
@@ -162,7 +190,14 @@ pub(super) unsafe fn prefetch<const T: usize>(tokens: &Tokens<'_>, t0: usize, by
 unsafe fn sum4(a: __m256, b: __m256, c: __m256, d: __m256) -> __m128 {
     // SAFETY: the caller's AVX.
     unsafe {
-        let s = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+        // [x0+x2, x1+x3, y0+y2, y1+y3] of each half.
+        let fold =
+            |x, y| _mm256_add_ps(_mm256_shuffle_ps::<0x4e>(x, y), _mm256_blend_ps::<0xcc>(x, y));
+        let (ac, bd) = (fold(a, c), fold(b, d));
+        // [a, b, c, d]: even places of one, odd places of the other, and what is left, swapped.
+        let kept = _mm256_blend_ps::<0xaa>(ac, bd);
+        let swapped = _mm256_permute_ps::<0xb1>(_mm256_blend_ps::<0xaa>(bd, ac));
+        let s = _mm256_add_ps(kept, swapped);
         _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps::<1>(s))
     }
 }

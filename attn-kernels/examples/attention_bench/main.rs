@@ -1,0 +1,172 @@
+//! How fast attention is: decoding and prefill per storage type, as a fraction of what the machine
+//! could do at best, measured in the same run. Every case is compared with the reference first.
+//!
+//! `cargo run --release -p attn-kernels --example attention_bench -- [--json] [--quick]`
+
+mod case;
+mod simd;
+
+use attn_kernels::Error;
+use case::{Case, Timing, World};
+use fp8_format::ElementType::{self, *};
+use rayon::ThreadPool;
+
+/// What the command line asks for.
+struct Options {
+    json: bool,
+    quick: bool,
+    /// Run only cases whose label contains this.
+    only: Option<String>,
+}
+
+fn main() {
+    let mut options = Options { json: false, quick: false, only: None };
+    let mut args = std::env::args().skip(1);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--json" => options.json = true,
+            "--quick" => options.quick = true,
+            "--only" => options.only = args.next(),
+            other => {
+                eprintln!("error: unknown option {other}; known: --json, --quick, --only TEXT");
+                std::process::exit(2);
+            }
+        }
+    }
+    if let Err(error) = run(&options) {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn run(options: &Options) -> Result<(), Error> {
+    let all = std::thread::available_parallelism().map_or(1, usize::from);
+    let pool = |threads| {
+        let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        built.map_err(|e| Error::OutOfMemory { bytes: 0, reason: e.to_string() })
+    };
+    let mut pools = vec![pool(1)?];
+    if all > 1 {
+        pools.push(pool(all)?);
+    }
+    let peak = pools[0].install(simd::fma_peak);
+    let mut timings = Vec::new();
+    if !options.json {
+        println!("FMA peak of one thread: {peak:.1} GFLOP/s");
+        println!("{HEADER}");
+    }
+    for case in cases(options.quick) {
+        if options.only.as_ref().is_some_and(|only| !label(&case).contains(only)) {
+            continue;
+        }
+        let mut world = World::new(&case)?;
+        for pool in &pools {
+            timings.push(time(&mut world, pool, peak, options)?);
+        }
+    }
+    if options.json {
+        let lines: Vec<String> = timings.iter().map(json).collect();
+        println!("{{\"fma_gflops\":{peak:.2},\"results\":[\n{}\n]}}", lines.join(",\n"));
+    }
+    Ok(())
+}
+
+fn time(
+    world: &mut World,
+    pool: &ThreadPool,
+    peak: f64,
+    options: &Options,
+) -> Result<Timing, Error> {
+    let timing = world.time(pool, peak, if options.quick { 0.15 } else { 0.8 })?;
+    if !options.json {
+        println!("{}", row(&timing));
+    }
+    Ok(timing)
+}
+
+fn cases(quick: bool) -> Vec<Case> {
+    let case = |stored, num_heads, num_kv_heads, head_dim, q_len, kv_len, batch| Case {
+        stored,
+        num_heads,
+        num_kv_heads,
+        head_dim,
+        q_len,
+        kv_len,
+        batch,
+    };
+    let types: &[ElementType] =
+        if quick { &[F8E4M3, F16] } else { &[F8E4M3, F8E5M2, Int8, F16, Bf16, F32] };
+    let contexts: &[(usize, usize)] = if quick {
+        &[(4096, 1)]
+    } else {
+        &[(1024, 1), (4096, 1), (16384, 1), (65536, 1), (4096, 8)]
+    };
+    let mut cases = Vec::new();
+    for &(kv_len, batch) in contexts {
+        for &(heads, kv_heads, d) in &[(32, 8, 128), (8, 8, 128), (9, 3, 64)] {
+            for &stored in types {
+                cases.push(case(stored, heads, kv_heads, d, 1, kv_len, batch));
+            }
+        }
+    }
+    for &stored in types {
+        cases.push(case(stored, 32, 8, 128, 512, 4096, 1));
+    }
+    cases
+}
+
+fn label(c: &Case) -> String {
+    let kind = if c.q_len == 1 { "decode" } else { "prefill" };
+    format!(
+        "{kind} {} {}/{}x{} kv{} q{} b{}",
+        c.stored, c.num_heads, c.num_kv_heads, c.head_dim, c.kv_len, c.q_len, c.batch
+    )
+}
+
+const HEADER: &str = "case                                        threads         µs    GB/s  GFLOP/s  of read  of FMA  of roof    error";
+
+fn row(t: &Timing) -> String {
+    format!(
+        "{:<44}{:>6}{:>12.1}{:>8.2}{:>9.1}{:>9.2}{:>8.2}{:>9.2}{:>9.1e}",
+        label(&t.case),
+        t.threads,
+        t.seconds * 1e6,
+        t.kv_bytes as f64 / t.seconds / 1e9,
+        t.flops / t.seconds / 1e9,
+        t.read_seconds / t.seconds,
+        t.fma_seconds / t.seconds,
+        t.of_roof(),
+        t.error,
+    )
+}
+
+fn json(t: &Timing) -> String {
+    let c = &t.case;
+    format!(
+        concat!(
+            "{{\"kind\":\"{}\",\"kv_cache_dtype\":\"{}\",\"num_heads\":{},\"num_kv_heads\":{},",
+            "\"head_dim\":{},\"q_len\":{},\"kv_len\":{},\"batch\":{},\"threads\":{},",
+            "\"microseconds\":{:.2},\"kv_bytes\":{},\"kv_gb_per_s\":{:.3},\"gflop_per_s\":{:.2},",
+            "\"read_gb_per_s\":{:.3},\"of_read\":{:.3},\"of_fma\":{:.3},\"of_roof\":{:.3},",
+            "\"error\":{:.2e}}}"
+        ),
+        if c.q_len == 1 { "decode" } else { "prefill" },
+        c.stored,
+        c.num_heads,
+        c.num_kv_heads,
+        c.head_dim,
+        c.q_len,
+        c.kv_len,
+        c.batch,
+        t.threads,
+        t.seconds * 1e6,
+        t.kv_bytes,
+        t.kv_bytes as f64 / t.seconds / 1e9,
+        t.flops / t.seconds / 1e9,
+        t.kv_bytes as f64 / t.read_seconds / 1e9,
+        t.read_seconds / t.seconds,
+        t.fma_seconds / t.seconds,
+        t.of_roof(),
+        t.error,
+    )
+}
