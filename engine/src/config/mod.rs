@@ -7,6 +7,8 @@
 mod fields;
 mod quantization;
 mod rope;
+#[cfg(test)]
+mod tests;
 
 pub use rope::{Rope, RopeScaling};
 

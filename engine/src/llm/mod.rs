@@ -1,14 +1,4 @@
 //! [`Llm`]: loads a model and generates over a batch of prompts.
-//!
-//! ```
-//! use engine::llm::{EngineConfig, Llm};
-//! use engine::sampling::SamplingParams;
-//!
-//! let mut llm = Llm::embedded(EngineConfig::default())?;
-//! let outputs = llm.generate(&["In the beginning"], &SamplingParams::greedy(8))?;
-//! assert_eq!(outputs[0].outputs[0].token_ids.len(), 8);
-//! # Ok::<(), engine::Error>(())
-//! ```
 
 mod calculate;
 mod config;

@@ -23,6 +23,8 @@ mod norm;
 mod rotary;
 mod scalar;
 mod simd;
+#[cfg(test)]
+mod tests;
 
 pub use elementwise::{add, log_sum_exp, silu_mul};
 pub use matmul::{Product, matmul};

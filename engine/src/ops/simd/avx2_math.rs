@@ -58,6 +58,8 @@ fn silu_mul_eight(gate: &mut [f32], up: &[f32]) {
     unsafe {
         let g = _mm256_loadu_ps(gate.as_ptr());
         let e = exp(_mm256_xor_ps(g, _mm256_set1_ps(-0.0)));
+        // `exp` saturates, so a huge negative gate must too, or their quotient would not vanish.
+        let g = _mm256_max_ps(_mm256_set1_ps(-88.0), g);
         let y = _mm256_div_ps(g, _mm256_add_ps(_mm256_set1_ps(1.0), e));
         _mm256_storeu_ps(gate.as_mut_ptr(), _mm256_mul_ps(y, _mm256_loadu_ps(up.as_ptr())));
     }
