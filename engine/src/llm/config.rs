@@ -15,8 +15,8 @@ pub struct EngineConfig {
     pub kv_cache_memory: Option<u64>,
     /// Threads. `None` is the ambient rayon pool: one per core, unless the caller chose.
     pub num_threads: Option<usize>,
-    /// At most this many rows per step: a longer prompt is prefilled in chunks. Results do not
-    /// depend on it.
+    /// A step is filled up to this many rows with prompt tokens, so a longer prompt is prefilled in
+    /// chunks. Sequences that decode have a row each in any case. Results do not depend on it.
     pub prefill_chunk: usize,
     /// At most this many sequences run side by side; the others wait.
     pub max_num_seqs: usize,

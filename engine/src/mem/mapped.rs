@@ -20,6 +20,7 @@ impl Mapped {
         // plain bytes: every bit pattern is valid, and all weights are read by value from them.
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(error)?;
         // A hint: most weights are read from front to back, once per step.
+        #[cfg(unix)]
         let _ = map.advise(memmap2::Advice::WillNeed);
         Ok(Self(map))
     }
