@@ -2,7 +2,7 @@
 //! arithmetic of capacity gives vLLM's figures.
 
 use paged_cache::{
-    Attention, BlockId, CacheConfig, Error, Group, PagedCache, Prompt, SeqId, SharedBlocks,
+    Attention, BlockId, CacheConfig, Error, Group, PagedCache, Prompt, SeqId, SharedBlocks, Slot,
 };
 
 const A: SeqId = SeqId(0);
@@ -107,7 +107,7 @@ fn groups_of_different_block_sizes_agree_on_multiples_of_the_largest() {
     assert_eq!(cache.num_cached_tokens(&tokens[..48]), Ok(32));
     let slots = cache.group_slots(A, 1, 16..18).unwrap();
     let second = table(&cache, 0, 1)[1] as usize;
-    assert_eq!(slots.map(|slot| slot.index()).collect::<Vec<_>>(), [second * 16, second * 16 + 1]);
+    assert_eq!(slots.map(Slot::index).collect::<Vec<_>>(), [second * 16, second * 16 + 1]);
     let refused = cache.group_slots(A, 2, 0..1).unwrap_err();
     assert_eq!(refused, Error::UnknownGroup { got: 2, num_groups: 2 });
 }

@@ -85,15 +85,15 @@ fn time(cache: &mut paged_cache::PagedCache) -> f64 {
     // Many at once, so that the 10M pool does not run in one small warm corner.
     let runs = (free / (TOKENS / BLOCK_SIZE)).min(5000);
     for run in 0..runs as u64 {
-        cache.admit(SeqId(1000_000 + run), &[]).expect("empty");
+        cache.admit(SeqId(1_000_000 + run), &[]).expect("empty");
     }
     median(5, || {
         let start = Instant::now();
         for run in 0..runs as u64 {
-            cache.append(SeqId(1000_000 + run), TOKENS).expect("room");
+            cache.append(SeqId(1_000_000 + run), TOKENS).expect("room");
         }
         for run in 0..runs as u64 {
-            cache.truncate(SeqId(1000_000 + run), 0).expect("there");
+            cache.truncate(SeqId(1_000_000 + run), 0).expect("there");
         }
         let time = start.elapsed().as_nanos() as f64;
         assert_eq!(cache.num_free_blocks(), free);

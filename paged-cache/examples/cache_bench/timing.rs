@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use paged_cache::{CacheConfig, PagedCache, SeqId};
+use paged_cache::{CacheConfig, PagedCache, SeqId, Slot};
 
 /// One measured number.
 pub(crate) struct Row {
@@ -74,7 +74,7 @@ fn append(commit: bool) -> f64 {
         let mut sum = 0;
         for seq in 0..SEQUENCES {
             let append = cache.append(SeqId(seq), 1).expect("room");
-            sum += append.slots.map(|slot| slot.index()).sum::<usize>();
+            sum += append.slots.map(Slot::index).sum::<usize>();
             if commit {
                 cache.commit(SeqId(seq), &[black_box(7)]).expect("appended");
             }

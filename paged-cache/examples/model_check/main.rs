@@ -29,8 +29,7 @@ fn main() {
     let (mut done, mut caches, mut hits) = (0, 0_u64, 0);
     while done < num_ops {
         let shape = random.next();
-        // If a check fails, these two lines tell how to come back to it.
-        if caches % 1000 == 0 {
+        if caches.is_multiple_of(1000) {
             eprintln!("{done} operations, {caches} caches");
         }
         let ops: Vec<Op> = (0..PER_CACHE.min(num_ops - done)).map(|_| random.op()).collect();

@@ -53,8 +53,8 @@ impl World {
             _ => vec![],
         };
         Sequence {
-            salt: if op.b / 16 % 4 == 0 { (op.b / 64 % 3) as u8 } else { 0 },
-            lora: (op.b / 192 % 8 == 0).into(),
+            salt: if (op.b / 16).is_multiple_of(4) { (op.b / 64 % 3) as u8 } else { 0 },
+            lora: (op.b / 192).is_multiple_of(8).into(),
             extras,
             tokens: (0..length).map(token).collect(),
             num_tokens: 0,
@@ -73,10 +73,11 @@ impl World {
             prompt.extras.iter().map(|(range, key)| (range.clone(), [*key])).collect();
         let extras: Vec<_> = keys.iter().map(|(range, key)| (range.clone(), &key[..])).collect();
         let tokens = prompt.tokens.clone();
-        let chunk = if op.b / 1536 % 3 == 0 { 1 + op.b as usize / 4608 % 9 } else { usize::MAX };
+        let chunk =
+            if (op.b / 1536).is_multiple_of(3) { 1 + op.b as usize / 4608 % 9 } else { usize::MAX };
         let mut request = Prompt::new(&tokens).with_salt(salt).with_lora(lora);
         request = request.with_extras(&extras).with_chunk(chunk);
-        let anew = op.b / 41_472 % 16 == 0;
+        let anew = (op.b / 41_472).is_multiple_of(16);
         if anew {
             request = request.computed_anew();
         }
@@ -129,7 +130,7 @@ impl World {
         let start = self.sequences[&seq].num_tokens;
         self.keep(seq, start);
         // What is in reserve cannot be refused, nor need a copy.
-        if op.b / 12 % 2 == 0 {
+        if (op.b / 12).is_multiple_of(2) {
             let mut probe = self.cache.clone();
             let append = probe.append(seq, n).expect("it was reserved");
             assert!(append.copies.is_empty(), "a copy after a reservation");
@@ -149,7 +150,7 @@ impl World {
         let Some(seq) = self.pick_usable(op.a) else { return Ok(()) };
         let sequence = self.sequences.get_mut(&seq).expect("picked");
         let open = sequence.num_tokens - sequence.num_committed;
-        let n = if op.b % 2 == 0 { open } else { op.b as usize / 2 % (open + 1) };
+        let n = if op.b.is_multiple_of(2) { open } else { op.b as usize / 2 % (open + 1) };
         let range = sequence.num_committed..sequence.num_committed + n;
         self.cache.commit(seq, &sequence.tokens[range])?;
         sequence.num_committed += n;
@@ -192,17 +193,16 @@ impl World {
 
     fn free(&mut self, op: Op) -> Outcome {
         let Some(seq) = self.pick(op.a) else { return Ok(()) };
-        if op.b % 4 == 0 {
-            self.cache.preempt(seq)?
-        } else {
-            self.cache.free(seq)?
+        match op.b.is_multiple_of(4) {
+            true => self.cache.preempt(seq)?,
+            false => self.cache.free(seq)?,
         }
         self.sequences.remove(&seq);
         Ok(())
     }
 
     fn pin(&mut self, op: Op) -> Outcome {
-        if op.b % 2 == 0 {
+        if op.b.is_multiple_of(2) {
             let Some(pin) = self.pins.keys().nth(op.a as usize % self.pins.len().max(1)).copied()
             else {
                 return Ok(());
@@ -241,7 +241,7 @@ impl World {
         if ended.from.level == 0 {
             self.cold = Some(ended.from.block.index() as usize);
         }
-        if op.b % 16 > 0 {
+        if !op.b.is_multiple_of(16) {
             self.carry_out(ended);
             return self.cache.finish(ended);
         }
@@ -270,7 +270,7 @@ impl World {
     }
 
     fn resize_or_reset(&mut self, op: Op) -> Outcome {
-        if op.a % 4 == 0 {
+        if op.a.is_multiple_of(4) {
             self.cache.reset_prefix_cache()?;
             assert_eq!(self.cache.stats().indexed_blocks, 0);
             return Ok(());
