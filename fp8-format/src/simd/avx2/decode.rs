@@ -24,6 +24,21 @@ pub fn load_codes<C: Code>(codes: &[C; 16]) -> __m128i {
     unsafe { _mm_loadu_si128(codes.as_ptr().cast()) }
 }
 
+/// Reads 32 codes.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub fn load_codes_x32<C: Code>(codes: &[C; 32]) -> __m256i {
+    // SAFETY: a code is one byte, so the array is the 32 bytes that an unaligned load reads.
+    unsafe { _mm256_loadu_si256(codes.as_ptr().cast()) }
+}
+
+/// The values of 32 codes.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub fn decode_f32x32<C: Code>(codes: __m256i) -> [__m256; 4] {
+    times_factor::<C, 4>(raw_f32x32::<C>(codes))
+}
+
 /// The values of sixteen codes.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
@@ -49,6 +64,29 @@ fn times_factor<C: Code, const N: usize>(mut raw: [__m256; N]) -> [__m256; N] {
         }
     }
     raw
+}
+
+/// As [`raw_f32x16`], for 32 codes.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub fn raw_f32x32<C: Code>(codes: __m256i) -> [__m256; 4] {
+    if let ElementType::F8E5M2 = C::ELEMENT_TYPE {
+        // The upper bytes of binary16 numbers, so that NaNs can be put right in half the space.
+        let magnitude = _mm256_and_si256(codes, _mm256_set1_epi8(0x7f));
+        let nan = _mm256_cmpgt_epi8(magnitude, _mm256_set1_epi8(0x7c));
+        let codes = _mm256_add_epi8(e5m2_all_ones(codes, nan, _mm256_set1_epi8(3)), nan);
+        let even = _mm256_unpacklo_epi8(_mm256_setzero_si256(), codes);
+        let odd = _mm256_unpackhi_epi8(_mm256_setzero_si256(), codes);
+        return [
+            _mm256_cvtph_ps(_mm256_castsi256_si128(even)),
+            _mm256_cvtph_ps(_mm256_castsi256_si128(odd)),
+            _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(even)),
+            _mm256_cvtph_ps(_mm256_extracti128_si256::<1>(odd)),
+        ];
+    }
+    let [a, b] = raw_f32x16::<C>(_mm256_castsi256_si128(codes));
+    let [c, d] = raw_f32x16::<C>(_mm256_extracti128_si256::<1>(codes));
+    [a, b, c, d]
 }
 
 /// The values of sixteen codes, each divided by [`raw_factor`]: saves a multiplication where the
@@ -93,11 +131,9 @@ fn f16_lanes<C: Code>(codes: __m256i) -> __m256i {
         }
         ElementType::F8E4M3Fnuz => fnuz_nan(codes, e4m3_lanes(codes)),
         ElementType::F8E5M2 => {
-            // The upper byte of a binary16. NaNs 0x7d and 0x7f become 0x7e.
+            // The upper byte of a binary16.
             let nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(0x7c));
-            let set = _mm256_and_si256(nan, _mm256_set1_epi16(0x02));
-            let clear = _mm256_and_si256(nan, _mm256_set1_epi16(0x01));
-            let codes = _mm256_andnot_si256(clear, _mm256_or_si256(codes, set));
+            let codes = _mm256_add_epi16(e5m2_all_ones(codes, nan, _mm256_set1_epi16(3)), nan);
             _mm256_slli_epi16::<8>(codes)
         }
         _ => {
@@ -111,6 +147,14 @@ fn f16_lanes<C: Code>(codes: __m256i) -> __m256i {
             fnuz_nan(codes, _mm256_or_si256(half, sign))
         }
     }
+}
+
+/// E5M2 codes with NaNs 0x7d, 0x7e and 0x7f all as 0x7f. Adding the mask, which is -1 there, makes
+/// them the 0x7e they are to be.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn e5m2_all_ones(codes: __m256i, nan: __m256i, mantissa: __m256i) -> __m256i {
+    _mm256_or_si256(codes, _mm256_and_si256(nan, mantissa))
 }
 
 /// Exponent and mantissa of an E4M3 code where binary16 has them, and the sign.

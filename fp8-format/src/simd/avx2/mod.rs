@@ -14,6 +14,9 @@ pub(super) mod slices;
 mod streams;
 mod wide;
 
-pub use decode::{decode_f32x8, decode_f32x16, load_codes, raw_f32x8, raw_f32x16, raw_factor};
+pub use decode::{
+    decode_f32x8, decode_f32x16, decode_f32x32, load_codes, load_codes_x32, raw_f32x8, raw_f32x16,
+    raw_f32x32, raw_factor,
+};
 pub use encode::{encode_f32x8, encode_f32x32, store_codes};
 pub use wide::{load, store};

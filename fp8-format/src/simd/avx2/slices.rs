@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-use super::decode::{load_codes, raw_f32x16, raw_factor};
+use super::decode::{load_codes_x32, raw_f32x32, raw_factor};
 use super::encode::{encode as encode_lanes, store_codes};
 use super::streams::{part_len, prefetch, split, split_mut};
 use super::wide::{load32, store_decoded};
@@ -76,7 +76,7 @@ fn encode_block<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
 /// Decodes `src × scale`. The slices are of one length; the scale is finite and above zero.
 #[target_feature(enable = "avx2,f16c")]
 pub(in crate::simd) fn decode<C: Code, D: Source>(src: &[C], scale: f32, dst: &mut [D]) {
-    // Both factors in one multiplication: the one of `raw_f32x16` is a power of two, so the
+    // Both factors in one multiplication: the one of `raw_f32x32` is a power of two, so the
     // product with the scale is exact and the bits are the same, unless it overflows.
     let factor = scale * const { raw_factor::<C>() };
     if factor.is_infinite() {
@@ -101,8 +101,8 @@ const STREAM_FROM: usize = 32 << 20;
 
 #[target_feature(enable = "avx2,f16c")]
 fn decode_as<C: Code, D: Source, const STREAM: bool>(src: &[C], factor: __m256, dst: &mut [D]) {
-    let (blocks, rest) = src.as_chunks::<16>();
-    let (decoded, decoded_rest) = dst.as_chunks_mut::<16>();
+    let (blocks, rest) = src.as_chunks::<32>();
+    let (decoded, decoded_rest) = dst.as_chunks_mut::<32>();
     for (block, x) in blocks.iter().zip(decoded) {
         if STREAM {
             prefetch(block);
@@ -110,8 +110,8 @@ fn decode_as<C: Code, D: Source, const STREAM: bool>(src: &[C], factor: __m256, 
         decode_block::<C, D, STREAM>(block, factor, x);
     }
     if !rest.is_empty() {
-        let mut block = [C::encode(0.0, Overflow::Saturate); 16];
-        let mut x = [D::from_f32(0.0); 16];
+        let mut block = [C::encode(0.0, Overflow::Saturate); 32];
+        let mut x = [D::from_f32(0.0); 32];
         block[..rest.len()].copy_from_slice(rest);
         decode_block::<C, D, false>(&block, factor, &mut x);
         decoded_rest.copy_from_slice(&x[..rest.len()]);
@@ -121,10 +121,13 @@ fn decode_as<C: Code, D: Source, const STREAM: bool>(src: &[C], factor: __m256, 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 fn decode_block<C: Code, D: Source, const STREAM: bool>(
-    src: &[C; 16],
+    src: &[C; 32],
     factor: __m256,
-    dst: &mut [D; 16],
+    dst: &mut [D; 32],
 ) {
-    let [low, high] = raw_f32x16::<C>(load_codes(src));
-    store_decoded::<D, STREAM>(_mm256_mul_ps(low, factor), _mm256_mul_ps(high, factor), dst);
+    let [a, b, c, d] = raw_f32x32::<C>(load_codes_x32(src));
+    let (vectors, _) = dst.as_chunks_mut::<16>();
+    let [first, second] = vectors else { unreachable!("32 elements are twice 16") };
+    store_decoded::<D, STREAM>(_mm256_mul_ps(a, factor), _mm256_mul_ps(b, factor), first);
+    store_decoded::<D, STREAM>(_mm256_mul_ps(c, factor), _mm256_mul_ps(d, factor), second);
 }
