@@ -37,5 +37,9 @@ fn build_and_run(folder: &Path) -> Result<()> {
     let verb = if folder.join("src").join("main.rs").is_file() { "run" } else { "build" };
     let mut cargo = repo::cargo();
     cargo.args([verb, "--quiet", "--manifest-path"]).arg(folder.join("Cargo.toml"));
-    repo::run(cargo.arg("--target-dir").arg(repo::target_dir().join("consumers")))
+    // The workspace's own target folder and profile: what is compiled already is used again.
+    for setting in ["opt-level=2", "debug=false"] {
+        cargo.args(["--config", &format!("profile.dev.package.\"*\".{setting}")]);
+    }
+    repo::run(cargo.arg("--target-dir").arg(repo::target_dir()))
 }

@@ -7,10 +7,17 @@ use crate::args::Args;
 use crate::steps::Steps;
 use crate::{consumers, miri, repo, tidy};
 
-/// Examples that are long checks or benchmarks, each behind a task of its own. Every other example
-/// is run to its end here.
-const LONG_EXAMPLES: [&str; 6] =
-    ["attention_bench", "cache_bench", "codec_bench", "exhaustive", "model_check", "smollm2_check"];
+/// Examples that are long checks or benchmarks, each behind a task of its own, or tools that need
+/// arguments. Every other example is run to its end here.
+const NOT_RUN_HERE: [&str; 7] = [
+    "attention_bench",
+    "cache_bench",
+    "codec_bench",
+    "exhaustive",
+    "model_check",
+    "put_scales",
+    "smollm2_check",
+];
 
 pub(crate) fn run(args: Args) -> Result<()> {
     args.finish()?;
@@ -87,7 +94,7 @@ fn optional_features(packages: &[&Value]) -> String {
 }
 
 fn examples(package: &Value) -> impl Iterator<Item = &str> {
-    targets(package, "example").filter(|name| !LONG_EXAMPLES.contains(name))
+    targets(package, "example").filter(|name| !NOT_RUN_HERE.contains(name))
 }
 
 fn is_library(package: &Value) -> bool {
