@@ -249,24 +249,25 @@ impl Decision<'_> {
         Ok(Some(Scale { value, origin: Origin::Checkpoint { tensor, factor } }))
     }
 
-    /// The dtype whose codes a slot's scale belongs to: Q is multiplied with K, P with V.
-    fn dtype(&self, slot: Slot) -> KvDtype {
-        let KvDtypes { k, v } = self.dtypes;
+    /// The side whose format a slot's scale belongs to: Q is multiplied with K, P with V, where
+    /// those are quantized.
+    fn side(&self, slot: Slot) -> Slot {
         match slot {
-            Slot::K => k,
-            Slot::V => v,
-            Slot::Q if k.is_quantized() => k,
-            Slot::Q => v,
-            Slot::Prob if v.is_quantized() => v,
-            Slot::Prob => k,
+            Slot::Q if !self.dtypes.k.is_quantized() => Slot::V,
+            Slot::Prob if !self.dtypes.v.is_quantized() => Slot::K,
+            Slot::K | Slot::Q => Slot::K,
+            Slot::V | Slot::Prob => Slot::V,
         }
     }
 
+    /// The dtype whose codes a slot's scale belongs to.
+    fn dtype(&self, slot: Slot) -> KvDtype {
+        if self.side(slot) == Slot::K { self.dtypes.k } else { self.dtypes.v }
+    }
+
+    /// The dtype that a slot's scale was calibrated for.
     fn calibrated_for(&self, slot: Slot) -> KvDtype {
-        match slot {
-            Slot::Q | Slot::K => self.calibrated.k,
-            Slot::V | Slot::Prob => self.calibrated.v,
-        }
+        if self.side(slot) == Slot::K { self.calibrated.k } else { self.calibrated.v }
     }
 
     fn check_plausible(&mut self, loaded: &Loaded, slot: Slot) {

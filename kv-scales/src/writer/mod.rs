@@ -1,7 +1,8 @@
 //! Puts a set of scales into a checkpoint as llm-compressor does, as a new directory beside the
 //! old one: unchanged shards hard-linked (or copied), the scales in a small shard of their own,
 //! index and `config.json` rewritten. Written under a temporary name and renamed at the end, so a
-//! crash leaves nothing or the whole.
+//! crash leaves nothing or the whole under the new name; at most a hidden directory `.NAME.partial-…`
+//! stays beside it, which nobody reads and anybody may delete.
 
 mod config;
 mod place;
