@@ -18,8 +18,6 @@ use fp8_format::ElementType;
 use kv_scales::{Checkpoint, KvDtype, ResolveOptions, ScaleValue, resolve};
 use paged_cache::{CacheConfig, PagedCache, SeqId};
 
-type Buffer = <CpuBackend as Backend>::Buffer;
-
 /// The model: its tensors widened to f32, and the numbers of its config.
 struct Model {
     tensors: HashMap<String, Vec<f32>>,
@@ -94,7 +92,7 @@ struct Engine {
     model: Model,
     scales: Vec<LayerScales>,
     blocks: PagedCache,
-    layers: Vec<KvCache<Buffer>>,
+    layers: Vec<KvCache<<CpuBackend as Backend>::Buffer>>,
     backend: CpuBackend,
 }
 
@@ -132,12 +130,11 @@ impl Engine {
     fn step(&mut self, tokens: &[u32]) -> Result<Vec<f32>, Box<dyn Error>> {
         let m = &self.model;
         let hidden = m.tensors["model.norm.weight"].len();
-        let slots: Vec<i64> = if self.blocks.num_sequences() == 0 {
-            self.blocks.admit(SEQUENCE, tokens)?.slots.map(|s| s.index() as i64).collect()
-        } else {
-            let append = self.blocks.append(SEQUENCE, tokens.len())?;
-            append.slots.map(|s| s.index() as i64).collect()
+        let slots = match self.blocks.num_sequences() {
+            0 => self.blocks.admit(SEQUENCE, tokens)?.slots,
+            _ => self.blocks.append(SEQUENCE, tokens.len())?.slots,
         };
+        let slots: Vec<i64> = slots.map(|slot| slot.index() as i64).collect();
         let kv_len = self.blocks.num_tokens(SEQUENCE)?;
         let position = kv_len - tokens.len();
         let mut batch = Batch::new();
