@@ -1,6 +1,7 @@
 //! The four FP8 formats as data: everything that tells one from another, and the policy on overflow.
 
-use crate::ieee::{Class, Unpacked};
+use crate::element_type::ElementType;
+use crate::ieee::{BINARY32, Class, Unpacked};
 
 /// What encoding does with a value beyond the largest finite code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,23 +77,50 @@ impl Format {
         }
     }
 
+    /// The value of a magnitude, NaN and infinity read as if they were numbers.
+    const fn number(&self, magnitude: u8) -> Class {
+        let field = (magnitude >> self.mantissa_bits) as i32;
+        let mantissa = (magnitude & ((1 << self.mantissa_bits) - 1)) as u64;
+        let hidden = (field != 0) as u64;
+        Class::Finite {
+            significand: mantissa | hidden << self.mantissa_bits,
+            exponent: field - (field != 0) as i32 + self.min_exponent() - self.mantissa_bits as i32,
+        }
+    }
+
     /// The exact value of a code.
     pub(crate) const fn unpack(&self, bits: u8) -> Unpacked {
-        let magnitude = bits & 0x7f;
         let class = if self.is_nan(bits) {
             Class::Nan
         } else if self.is_infinite(bits) {
             Class::Infinite
         } else {
-            let field = (magnitude >> self.mantissa_bits) as i32;
-            let mantissa = (magnitude & ((1 << self.mantissa_bits) - 1)) as u64;
-            let hidden = (field != 0) as u64;
-            Class::Finite {
-                significand: mantissa | hidden << self.mantissa_bits,
-                exponent: field - (field != 0) as i32 + self.min_exponent()
-                    - self.mantissa_bits as i32,
-            }
+            self.number(bits & 0x7f)
         };
         Unpacked { negative: bits & 0x80 != 0, class }
+    }
+}
+
+/// The format of an FP8 element type; `None` for the others.
+pub(crate) const fn format_of(element: ElementType) -> Option<&'static Format> {
+    match element {
+        ElementType::F8E4M3 => Some(&E4M3),
+        ElementType::F8E5M2 => Some(&E5M2),
+        ElementType::F8E4M3Fnuz => Some(&E4M3_FNUZ),
+        ElementType::F8E5M2Fnuz => Some(&E5M2_FNUZ),
+        ElementType::F32 | ElementType::F16 | ElementType::Bf16 | ElementType::Int8 => None,
+    }
+}
+
+/// The magnitude that stands for everything beyond the range of a one-byte type: the largest
+/// finite value, or, not saturating, the one that the first code above it would have as a number.
+pub(crate) const fn limit(element: ElementType, saturate: bool) -> f32 {
+    match format_of(element) {
+        None => element.max(),
+        Some(format) => {
+            let magnitude = if saturate { format.max } else { format.overflow };
+            let number = Unpacked { negative: false, class: format.number(magnitude) };
+            f32::from_bits(BINARY32.pack_exact(number) as u32)
+        }
     }
 }

@@ -68,6 +68,13 @@ pub trait Fp8:
     #[cfg(feature = "half")]
     fn to_bf16(self) -> half::bf16;
 
+    /// The nearest value of another FP8 type, ties to even; exact where that type has the value.
+    #[inline]
+    fn convert<F: Fp8>(self, overflow: Overflow) -> F {
+        // Widening is exact, so this rounds once.
+        F::from_f32(self.to_f32(), overflow)
+    }
+
     /// True for a NaN.
     fn is_nan(self) -> bool;
     /// True for an infinity.

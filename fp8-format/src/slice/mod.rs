@@ -1,10 +1,16 @@
 //! Slices: `real = code × scale`, in both directions, and the largest magnitude.
 
-mod scalar;
+mod rows;
+
+pub use rows::{
+    MIN_DYNAMIC_SCALE, Rows, absmax_encode, try_absmax_encode, try_absmax_encode_rows,
+    try_decode_rows, try_encode_rows,
+};
 
 use crate::code::Code;
 use crate::error::{Error, check_scale};
 use crate::format::Overflow;
+use crate::simd::Kernels;
 use crate::source::Source;
 
 /// Encodes `src[i] / scale` into `dst[i]`, saturating.
@@ -43,7 +49,7 @@ pub fn try_encode_slice_with<S: Source, C: Code>(
 ) -> Result<(), Error> {
     check_lengths(src.len(), dst.len())?;
     check_scale(scale)?;
-    scalar::encode(src, scale, overflow, dst);
+    Kernels::get().encode(src, scale, overflow, dst);
     Ok(())
 }
 
@@ -70,14 +76,15 @@ pub fn try_decode_slice<C: Code, D: Source>(
 ) -> Result<(), Error> {
     check_lengths(src.len(), dst.len())?;
     check_scale(scale)?;
-    scalar::decode(src, scale, dst);
+    Kernels::get().decode(src, scale, dst);
     Ok(())
 }
 
 /// The largest magnitude in `src`: NaN if any element is NaN, 0 if there are none.
 #[inline]
 pub fn absmax<S: Source>(src: &[S]) -> f32 {
-    scalar::absmax(src)
+    // Any code will do: the kernel knows the source only.
+    Kernels::<S, i8>::get().absmax(src)
 }
 
 fn check_lengths(src: usize, dst: usize) -> Result<(), Error> {

@@ -6,8 +6,15 @@ macro_rules! float8 {
         ///
         /// Comparison follows IEEE 754: NaN is unequal to itself and unordered, the two zeros are
         /// equal. [`total_cmp`](Self::total_cmp) orders all codes.
+        ///
+        /// With feature `serde` it is serialized as its bits, a `u8`.
         #[derive(Clone, Copy, Default)]
         #[repr(transparent)]
+        #[cfg_attr(
+            feature = "serde",
+            derive(serde::Serialize, serde::Deserialize),
+            serde(transparent)
+        )]
         pub struct $name(u8);
 
         impl $name {

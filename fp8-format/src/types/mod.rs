@@ -4,6 +4,7 @@
 mod define;
 mod fmt;
 mod order;
+mod parse;
 
 use core::cmp::Ordering;
 use core::num::FpCategory;

@@ -1,0 +1,133 @@
+//! The slice kernels: whole vectors first, then what is left through a buffer of one vector.
+
+use core::arch::x86_64::*;
+
+use super::decode::{load_codes_x32, raw_f32x32, raw_factor};
+use super::encode::{encode as encode_lanes, store_codes};
+use super::streams::{part_len, prefetch, split, split_mut};
+use super::wide::{load32, store_decoded};
+use crate::code::Code;
+use crate::format::Overflow;
+use crate::scalar;
+use crate::source::Source;
+
+/// Encodes `src / scale`. The slices are of one length; the scale is finite and above zero.
+#[target_feature(enable = "avx2,f16c")]
+pub(in crate::simd) fn encode<S: Source, C: Code>(
+    src: &[S],
+    scale: f32,
+    overflow: Overflow,
+    dst: &mut [C],
+) {
+    // Dividing by 1 changes no code.
+    match (overflow, scale == 1.0) {
+        (Overflow::Saturate, true) => encode_as::<S, C, true, false>(src, scale, dst),
+        (Overflow::Saturate, false) => encode_as::<S, C, true, true>(src, scale, dst),
+        (Overflow::NonSaturating, _) => encode_as::<S, C, false, true>(src, scale, dst),
+    }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn encode_as<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
+    src: &[S],
+    scale: f32,
+    dst: &mut [C],
+) {
+    let scale = _mm256_set1_ps(scale);
+    let (blocks, rest) = src.as_chunks::<32>();
+    let (coded, coded_rest) = dst.as_chunks_mut::<32>();
+    let part = part_len(blocks);
+    let (parts, blocks) = split(blocks, part);
+    let (mut coded_parts, coded) = split_mut(coded, part);
+    for i in 0..part {
+        for (blocks, coded) in parts.iter().zip(&mut coded_parts) {
+            prefetch(&blocks[i]);
+            encode_block::<S, C, SATURATE, SCALED>(&blocks[i], scale, &mut coded[i]);
+        }
+    }
+    for (block, codes) in blocks.iter().zip(coded) {
+        encode_block::<S, C, SATURATE, SCALED>(block, scale, codes);
+    }
+    if !rest.is_empty() {
+        let mut block = [S::from_f32(0.0); 32];
+        let mut codes = [C::encode(0.0, Overflow::Saturate); 32];
+        block[..rest.len()].copy_from_slice(rest);
+        encode_block::<S, C, SATURATE, SCALED>(&block, scale, &mut codes);
+        coded_rest.copy_from_slice(&codes[..rest.len()]);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn encode_block<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
+    src: &[S; 32],
+    scale: __m256,
+    dst: &mut [C; 32],
+) {
+    let (mut x, signs) = load32(src);
+    if SCALED {
+        for x in &mut x {
+            *x = _mm256_div_ps(*x, scale);
+        }
+    }
+    store_codes(encode_lanes::<S, C, SATURATE>(x, signs), dst);
+}
+
+/// Decodes `src × scale`. The slices are of one length; the scale is finite and above zero.
+#[target_feature(enable = "avx2,f16c")]
+pub(in crate::simd) fn decode<C: Code, D: Source>(src: &[C], scale: f32, dst: &mut [D]) {
+    // Both factors in one multiplication: the one of `raw_f32x32` is a power of two, so the
+    // product with the scale is exact and the bits are the same, unless it overflows.
+    let factor = scale * const { raw_factor::<C>() };
+    if factor.is_infinite() {
+        return scalar::decode(src, scale, dst);
+    }
+    let factor = _mm256_set1_ps(factor);
+    if size_of_val(dst) < STREAM_FROM {
+        return decode_as::<C, D, false>(src, factor, dst);
+    }
+    // Up to a cache line's boundary, then whole lines past the cache.
+    let head = dst.as_ptr().align_offset(64).min(dst.len());
+    let (src_head, src) = src.split_at(head);
+    let (dst_head, dst) = dst.split_at_mut(head);
+    decode_as::<C, D, false>(src_head, factor, dst_head);
+    decode_as::<C, D, true>(src, factor, dst);
+    _mm_sfence();
+}
+
+/// From this many bytes on, a destination is written past the caches: it would not stay in them,
+/// and an ordinary store reads each line first.
+const STREAM_FROM: usize = 32 << 20;
+
+#[target_feature(enable = "avx2,f16c")]
+fn decode_as<C: Code, D: Source, const STREAM: bool>(src: &[C], factor: __m256, dst: &mut [D]) {
+    let (blocks, rest) = src.as_chunks::<32>();
+    let (decoded, decoded_rest) = dst.as_chunks_mut::<32>();
+    for (block, x) in blocks.iter().zip(decoded) {
+        if STREAM {
+            prefetch(block);
+        }
+        decode_block::<C, D, STREAM>(block, factor, x);
+    }
+    if !rest.is_empty() {
+        let mut block = [C::encode(0.0, Overflow::Saturate); 32];
+        let mut x = [D::from_f32(0.0); 32];
+        block[..rest.len()].copy_from_slice(rest);
+        decode_block::<C, D, false>(&block, factor, &mut x);
+        decoded_rest.copy_from_slice(&x[..rest.len()]);
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn decode_block<C: Code, D: Source, const STREAM: bool>(
+    src: &[C; 32],
+    factor: __m256,
+    dst: &mut [D; 32],
+) {
+    let [a, b, c, d] = raw_f32x32::<C>(load_codes_x32(src));
+    let (vectors, _) = dst.as_chunks_mut::<16>();
+    let [first, second] = vectors else { unreachable!("32 elements are twice 16") };
+    store_decoded::<D, STREAM>(_mm256_mul_ps(a, factor), _mm256_mul_ps(b, factor), first);
+    store_decoded::<D, STREAM>(_mm256_mul_ps(c, factor), _mm256_mul_ps(d, factor), second);
+}
