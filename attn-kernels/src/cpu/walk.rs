@@ -384,6 +384,10 @@ fn add_values(
     // The tokens that all rows see are taken together, those around them row by row, in order.
     let common = visible.iter().fold((at, end), |c, v| (c.0.max(v.0), c.1.min(v.1)));
     let common = (common.0, common.1.max(common.0));
+    if common == (at, end) {
+        add(0..visible.len(), at, end);
+        return;
+    }
     for (r, v) in visible.iter().enumerate() {
         add(r..r + 1, v.0.max(at), v.1.min(common.0).min(end));
     }
