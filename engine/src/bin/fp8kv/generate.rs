@@ -256,11 +256,14 @@ fn summary(llm: &Llm, outputs: &[RequestOutput], seconds: f64) -> String {
     let capacity = llm.capacity();
     let tokens: usize = outputs.iter().map(|o| o.outputs[0].token_ids.len()).sum();
     let (config, bytes) = (llm.config(), capacity.bytes());
-    let saved = config.dtype.map(|dtype| {
+    let against = config.dtype.map_or(String::new(), |dtype| {
         let token = 2 * config.num_layers * config.num_kv_heads * config.head_dim * dtype.size();
-        let unquantized = token as u64 * capacity.config.num_tokens() as u64;
-        let percent = 100.0 * (1.0 - bytes as f64 / unquantized as f64);
-        format!(" ({percent:.0}% saved against {})", dtype.name())
+        let ratio = bytes as f64 / (token * capacity.config.num_tokens()) as f64;
+        match dtype.name() {
+            name if ratio < 1.0 => format!(" ({:.0}% saved against {name})", 100.0 * (1.0 - ratio)),
+            name if ratio > 1.0 => format!(" ({ratio:.1} times what {name} takes)"),
+            _ => String::new(),
+        }
     });
     format!(
         "KV cache {}: {} blocks of {} tokens, {}{}; {tokens} tokens in {seconds:.2} s, {:.1} tokens/s",
@@ -268,7 +271,7 @@ fn summary(llm: &Llm, outputs: &[RequestOutput], seconds: f64) -> String {
         capacity.config.num_blocks,
         capacity.config.block_size,
         readable(bytes),
-        saved.unwrap_or_default(),
+        against,
         tokens as f64 / seconds,
     )
 }
