@@ -305,14 +305,15 @@ impl<'a> Walk<'a> {
                 Side::V => (Side::K, end.min(self.span.1 - 1)),
             };
             let (here, ahead) = (self.place(side, from), self.place(next_side, next));
-            let suspect = here.buffer.suspect(here.block);
-            for head in self.task.heads.0..self.task.heads.1 {
+            let heads = self.task.heads.0..self.task.heads.1;
+            let suspect = &here.buffer.suspect(here.block)[heads.clone()];
+            for (head, &suspect) in heads.zip(suspect) {
                 let tokens = Tokens {
                     bytes: &here.bytes[head * here.head_stride..],
                     stride: here.token_stride,
                     count,
                     head_dim: self.d,
-                    suspect: suspect[head],
+                    suspect,
                     ahead: ahead.bytes.as_ptr().wrapping_add(head * ahead.head_stride),
                 };
                 f(head - self.task.heads.0, from, &tokens);
