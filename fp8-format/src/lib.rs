@@ -85,7 +85,7 @@
 //! # Features
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `std` | yes | finds the instruction set at run time; without it, it is the one compiled for |
+//! | `std` | yes | finds the instruction set at run time; without it (the crate is `no_std` then) it is the one compiled for |
 //! | `half` | yes | `half::f16` and `half::bf16` as sources and destinations |
 //! | `bytemuck` | | `Pod`, `Zeroable`, `TransparentWrapper` |
 //! | `serde` | | values as their bits, a `u8`: exact, NaN included |
