@@ -1,7 +1,10 @@
 //! The four FP8 formats as data: everything that tells one from another, and the policy on overflow.
 
+#[cfg(target_arch = "x86_64")]
 use crate::element_type::ElementType;
-use crate::ieee::{BINARY32, Class, Unpacked};
+#[cfg(target_arch = "x86_64")]
+use crate::ieee::BINARY32;
+use crate::ieee::{Class, Unpacked};
 
 /// What encoding does with a value beyond the largest finite code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -102,6 +105,7 @@ impl Format {
 }
 
 /// The format of an FP8 element type; `None` for the others.
+#[cfg(target_arch = "x86_64")]
 pub(crate) const fn format_of(element: ElementType) -> Option<&'static Format> {
     match element {
         ElementType::F8E4M3 => Some(&E4M3),
@@ -114,6 +118,7 @@ pub(crate) const fn format_of(element: ElementType) -> Option<&'static Format> {
 
 /// The magnitude that stands for everything beyond the range of a one-byte type: the largest
 /// finite value, or, not saturating, the one that the first code above it would have as a number.
+#[cfg(target_arch = "x86_64")]
 pub(crate) const fn limit(element: ElementType, saturate: bool) -> f32 {
     match format_of(element) {
         None => element.max(),

@@ -10,8 +10,9 @@
 //! `ml_dtypes` (`tests/data`).
 //!
 //! The cost: dividing by a scale is a true division, because multiplying by a reciprocal now and
-//! then ends in a neighbouring code. It is the slowest instruction of the encoder, which without a
-//! scale (`scale == 1.0`) does a third more. And a NaN is looked for in every vector, because a KV
+//! then ends in a neighbouring code. It is the slowest instruction of the encoder, which does
+//! 12.9 GB/s with a scale and 18.6 with `scale == 1.0` (256 KiB of `f32`, one Sapphire Rapids core,
+//! `examples/codec_bench.rs`). And a NaN is looked for in every vector, because a KV
 //! cache that turns NaN into 448 hides its own bugs.
 //!
 //! # Example
@@ -85,7 +86,7 @@
 //! # Features
 //! | feature | default | what it adds |
 //! |---|---|---|
-//! | `std` | yes | finds the instruction set at run time; without it, it is the one compiled for |
+//! | `std` | yes | finds the instruction set at run time; without it (the crate is `no_std` then) it is the one compiled for |
 //! | `half` | yes | `half::f16` and `half::bf16` as sources and destinations |
 //! | `bytemuck` | | `Pod`, `Zeroable`, `TransparentWrapper` |
 //! | `serde` | | values as their bits, a `u8`: exact, NaN included |
