@@ -111,7 +111,7 @@ impl Model {
             None => Ok(Llm::load(&self.dir, settings)?),
             Some(scales) => {
                 let checkpoint = self.checkpoint(scales)?;
-                Ok(Llm::from_checkpoint("with scales".into(), &checkpoint, settings)?)
+                Ok(Llm::from_checkpoint("with scales".into(), &checkpoint, &settings)?)
             }
         }
     }

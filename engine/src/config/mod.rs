@@ -170,9 +170,8 @@ fn architecture(root: &Fields<'_>) -> Result<Architecture, Error> {
         supported: SUPPORTED,
     };
     if let Some(list) = root.get("architectures") {
-        let name = match list.as_array().map(Vec::as_slice) {
-            Some([Value::String(name)]) => name,
-            _ => return Err(root.error("architectures", "must be a list of one name")),
+        let Some([Value::String(name)]) = list.as_array().map(Vec::as_slice) else {
+            return Err(root.error("architectures", "must be a list of one name"));
         };
         return ARCHITECTURES
             .iter()
@@ -207,7 +206,7 @@ fn heads(
         Some(n) => n,
         // Qwen3's config class has 128 where the file is silent, whatever the hidden size.
         None if architecture == Architecture::Qwen3 => 128,
-        None if hidden_size % num_heads == 0 => hidden_size / num_heads,
+        None if hidden_size.is_multiple_of(num_heads) => hidden_size / num_heads,
         None => {
             let message = format!(
                 "hidden_size {hidden_size} is not divisible by it ({num_heads}), and head_dim is \

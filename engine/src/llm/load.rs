@@ -29,11 +29,12 @@ impl Llm {
     /// # Errors
     /// For everything that can be wrong with it or with the settings, before the first token: see
     /// the variants of [`Error`].
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the settings in place")]
     pub fn load(path: impl AsRef<Path>, settings: EngineConfig) -> Result<Self, Error> {
         let path = path.as_ref();
         let checkpoint = Checkpoint::open(path)?;
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Self::from_checkpoint(name, &checkpoint, settings)
+        Self::from_checkpoint(name, &checkpoint, &settings)
     }
 
     /// Loads the model compiled into the binary. Its cache is FP8 unless the settings say.
@@ -43,7 +44,7 @@ impl Llm {
     pub fn embedded(mut settings: EngineConfig) -> Result<Self, Error> {
         settings.kv_cache_dtype.get_or_insert(KvDtypes::from(KvDtype::Fp8E4M3));
         let checkpoint = Checkpoint::from_memory(assets::files())?;
-        Self::from_checkpoint(assets::NAME.into(), &checkpoint, settings)
+        Self::from_checkpoint(assets::NAME.into(), &checkpoint, &settings)
     }
 
     /// Loads an open checkpoint.
@@ -53,7 +54,7 @@ impl Llm {
     pub fn from_checkpoint(
         name: String,
         checkpoint: &Checkpoint,
-        settings: EngineConfig,
+        settings: &EngineConfig,
     ) -> Result<Self, Error> {
         settings.validate()?;
         let pool = thread_pool(settings.num_threads)?;
@@ -62,7 +63,7 @@ impl Llm {
         let config = ModelConfig::from_json(config, generation.as_ref())?;
         let weights = Arc::new(Weights::load(checkpoint, &config)?);
         let dtype = config.dtype.unwrap_or(weights.element_type());
-        let scales = resolve(checkpoint, &resolve_options(&config, dtype, &settings))?;
+        let scales = resolve(checkpoint, &resolve_options(&config, dtype, settings))?;
         let scales = match scales.into_pending() {
             Ok(pending) => {
                 let fix = || calculate::fix(pending, &config, &weights);

@@ -182,9 +182,9 @@ fn project_qkv(config: &ModelConfig, weights: &LayerWeights, rows: usize, s: &mu
         product(&weights.v, &mut s.v),
     ];
     ops::matmul(&s.normed, rows, products);
-    if let Some((q_norm, k_norm)) = &weights.qk_norm {
-        ops::rms_norm_heads(&mut s.q, q_norm, eps);
-        ops::rms_norm_heads(&mut s.k, k_norm, eps);
+    if let Some(norms) = &weights.qk_norm {
+        ops::rms_norm_heads(&mut s.q, &norms.q, eps);
+        ops::rms_norm_heads(&mut s.k, &norms.k, eps);
     }
     s.angles.rotate(&mut s.q, config.num_heads, config.head_dim);
     s.angles.rotate(&mut s.k, config.num_kv_heads, config.head_dim);

@@ -23,6 +23,14 @@ pub struct Linear {
     pub bias: Option<Box<[f32]>>,
 }
 
+/// The norms of one head of q and of one head of k.
+pub struct HeadNorms {
+    /// `[head_dim]`.
+    pub q: Box<[f32]>,
+    /// `[head_dim]`.
+    pub k: Box<[f32]>,
+}
+
 /// One decoder layer.
 pub struct LayerWeights {
     /// The norm before attention.
@@ -34,7 +42,7 @@ pub struct LayerWeights {
     /// `[num_kv_heads × head_dim][hidden]`.
     pub v: Linear,
     /// The norms of a head of q and of k, where the architecture has them.
-    pub qk_norm: Option<(Box<[f32]>, Box<[f32]>)>,
+    pub qk_norm: Option<HeadNorms>,
     /// `[hidden][num_heads × head_dim]`.
     pub o: Linear,
     /// The norm before the MLP.
@@ -153,10 +161,10 @@ fn load_layer(
     let up = linear("mlp.up_proj", inner, hidden, config.mlp_bias)?;
     let down = linear("mlp.down_proj", hidden, inner, config.mlp_bias)?;
     let qk_norm = match config.qk_norm {
-        true => Some((
-            source.vector(&name("self_attn.q_norm.weight"), head)?,
-            source.vector(&name("self_attn.k_norm.weight"), head)?,
-        )),
+        true => Some(HeadNorms {
+            q: source.vector(&name("self_attn.q_norm.weight"), head)?,
+            k: source.vector(&name("self_attn.k_norm.weight"), head)?,
+        }),
         false => None,
     };
     let input_norm = source.vector(&name("input_layernorm.weight"), hidden)?;

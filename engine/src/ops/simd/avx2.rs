@@ -13,6 +13,7 @@ const BF16: u8 = 2;
 const WIDE: u8 = 3;
 
 /// The depth's part of a tile, and what to do before and after it.
+#[derive(Clone, Copy)]
 struct Block {
     depth: usize,
     begin: bool,
