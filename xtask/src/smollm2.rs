@@ -1,31 +1,26 @@
-//! `cargo xtask smollm2 --references DIR`: the engine against what transformers computed with the
-//! same weights (perplexities, logprobs, greedy continuations, attention outputs).
+//! `cargo xtask smollm2`: the engine against what transformers computed with the same weights
+//! (perplexities, logprobs, greedy continuations, activations). The stored outputs are in
+//! `xtask/data/smollm2`, the calibrated scales are the fixtures of kv-scales.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
 use crate::args::Args;
 use crate::model::smollm2;
 use crate::repo;
 
+const OUTPUTS: &str = "xtask/data/smollm2";
+const SCALES: &str = "kv-scales/tests/fixtures";
+
 pub(crate) fn run(mut args: Args) -> Result<()> {
-    let references = args.value("--references")?.context("--references DIR is needed")?;
-    // The example runs in the repository's root, so a relative path must be made whole here.
-    let references = std::path::absolute(&references)?;
-    if !references.is_dir() {
-        bail!("{}: no such folder", references.display());
-    }
     let model = match args.value("--model")? {
+        // The example runs in the repository's root, so a relative path must be made whole here.
         Some(model) => std::path::absolute(model)?,
-        None => {
-            let model = smollm2::directory();
-            if !model.join("config.json").is_file() {
-                bail!("{} is missing: run `cargo xtask model smollm2`", model.display());
-            }
-            model
-        }
+        None => smollm2::directory(),
     };
-    let mut all = vec!["--model".to_owned(), model.to_string_lossy().into_owned()];
-    all.extend(["--references".to_owned(), references.to_string_lossy().into_owned()]);
-    all.extend(args.remaining());
-    repo::run_example("engine", "smollm2_check", &all)
+    args.finish()?;
+    if !model.join("config.json").is_file() {
+        bail!("{} holds no model: run `cargo xtask model smollm2`", model.display());
+    }
+    let folders = [model.to_string_lossy().into_owned(), OUTPUTS.into(), SCALES.into()];
+    repo::run_example("engine", "smollm2_check", &folders)
 }

@@ -43,30 +43,31 @@ pub(crate) struct Passage {
     pub(crate) ids: Vec<u32>,
 }
 
-/// The folder of stored outputs.
+/// The folder of stored outputs, and the folder of calibrated scales.
 pub(crate) struct Reference {
-    root: PathBuf,
+    outputs: PathBuf,
+    scales: PathBuf,
 }
 
 impl Reference {
-    pub(crate) fn open(root: &Path) -> Result<Self, Failure> {
-        let reference = Self { root: root.into() };
+    pub(crate) fn open(outputs: &Path, scales: &Path) -> Result<Self, Failure> {
+        let reference = Self { outputs: outputs.into(), scales: scales.into() };
         reference.json("perplexity.json")?;
         Ok(reference)
     }
 
     pub(crate) fn json(&self, name: &str) -> Result<Value, Failure> {
-        let path = self.root.join("smollm2").join(name);
+        let path = self.outputs.join(name);
         let text = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(serde_json::from_slice(&text)?)
     }
 
     pub(crate) fn tensors(&self, name: &str) -> Result<Tensors, Failure> {
-        Tensors::open(&self.root.join("smollm2").join(format!("{name}.safetensors")))
+        Tensors::open(&self.outputs.join(format!("{name}.safetensors")))
     }
 
     pub(crate) fn scales(&self, name: &str) -> PathBuf {
-        self.root.join("checkpoints").join(name)
+        self.scales.join(name)
     }
 
     pub(crate) fn passages(&self) -> Result<Vec<Passage>, Failure> {
