@@ -82,6 +82,18 @@ fn a_scale_that_would_be_dropped_is_an_error_unless_lenient() {
     assert!(warnings.iter().any(|w| w["message"].as_str().unwrap().contains(name)), "{warnings:?}");
 }
 
+/// E4M3 scales reach 448 codes, INT8 only 127: used as they are they would clip.
+#[test]
+fn scales_of_another_format_are_refused_or_rescaled() {
+    let model = Model::new().with_scales(0.5, 0.25);
+    let args = ["inspect", "--model", model.path(), "--kv-cache-dtype", "int8"];
+    let line = error(&args);
+    assert!(line.contains("fp8_e4m3") && line.contains("int8"), "{line}");
+    let report = json(&[&args[..], &["--rescale", "--json"]].concat());
+    let k = slot(&report, 3, "k")["value"][0].as_f64().unwrap();
+    assert!((k / (0.5 * 448.0 / 127.0) - 1.0).abs() < 1e-6, "{k}");
+}
+
 #[test]
 fn an_invalid_scale_is_named() {
     let model = Model::new().with_scales(0.5, f32::NAN);

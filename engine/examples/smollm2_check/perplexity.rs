@@ -4,13 +4,14 @@ use crate::reference::{Model, Reference};
 use crate::{Failure, Report};
 
 /// A stored variant, what reproduces it, and how near its perplexity must come.
-const VARIANTS: [(&str, &str, Option<&str>, f64); 6] = [
+const VARIANTS: [(&str, &str, Option<&str>, f64); 7] = [
     ("f32", "f32", None, 1e-3),
     ("bf16kv", "bf16", None, 3e-3),
     ("e4m3_one", "fp8_e4m3", None, 1e-2),
     ("e4m3_tensor", "fp8_e4m3", Some("compressed_tensors_tensor"), 1e-2),
     ("e4m3_head", "fp8_e4m3", Some("compressed_tensors_attn_head"), 1e-2),
     ("e5m2_one", "fp8_e5m2", None, 1e-2),
+    ("int8_tensor", "int8", Some("compressed_tensors_tensor"), 1e-2),
 ];
 
 /// How near the size of the quantization's error must come to the stored one.

@@ -106,6 +106,8 @@ impl Model {
         let settings = EngineConfig {
             kv_cache_dtype: Some(dtype.parse()?),
             kv_cache_memory: Some(96 << 20),
+            // The stored INT8 run used the E4M3 scales × 448/127.
+            rescale: true,
             ..EngineConfig::default()
         };
         match scales {

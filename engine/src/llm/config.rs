@@ -25,6 +25,8 @@ pub struct EngineConfig {
     pub calculate_kv_scales: bool,
     /// Refuse a checkpoint whose KV scales cannot all be accounted for.
     pub strict: bool,
+    /// Convert KV scales that were calibrated for another format; without it they are refused.
+    pub rescale: bool,
 }
 
 impl Default for EngineConfig {
@@ -38,6 +40,7 @@ impl Default for EngineConfig {
             max_num_seqs: 64,
             calculate_kv_scales: false,
             strict: true,
+            rescale: false,
         }
     }
 }

@@ -121,6 +121,7 @@ fn resolve_options(
         },
         calculate_kv_scales: settings.calculate_kv_scales,
         strict: settings.strict,
+        rescale: settings.rescale,
         ..ResolveOptions::default()
     }
 }

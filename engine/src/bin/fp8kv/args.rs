@@ -84,20 +84,34 @@ pub(crate) struct EngineArgs {
     /// Calculate the KV scales from one batch of random tokens, instead of using the checkpoint's
     #[arg(long)]
     calculate_kv_scales: bool,
+    #[command(flatten)]
+    scales: ScaleArgs,
+}
+
+/// What to do with a checkpoint's scales that cannot be used as they are.
+#[derive(Args)]
+pub(crate) struct ScaleArgs {
     /// Warn about KV scales that are invalid or would be dropped, instead of failing
     #[arg(long)]
     lenient: bool,
+    /// Convert KV scales that were calibrated for another format (E4M3 to INT8: × 448/127)
+    #[arg(long)]
+    rescale: bool,
+}
+
+impl ScaleArgs {
+    /// How the scales of a cache of these dtypes are resolved.
+    pub(crate) fn options(&self, dtype: KvDtypes) -> ResolveOptions {
+        let Self { lenient, rescale } = *self;
+        ResolveOptions { dtype, strict: !lenient, rescale, ..ResolveOptions::default() }
+    }
 }
 
 impl EngineArgs {
     /// How the KV scales are resolved.
     pub(crate) fn resolve_options(&self, dtype: KvDtypes) -> ResolveOptions {
-        ResolveOptions {
-            dtype,
-            strict: !self.lenient,
-            calculate_kv_scales: self.calculate_kv_scales,
-            ..ResolveOptions::default()
-        }
+        let calculate_kv_scales = self.calculate_kv_scales;
+        ResolveOptions { calculate_kv_scales, ..self.scales.options(dtype) }
     }
 
     /// Loads the model with a KV cache of these dtypes.
@@ -109,7 +123,8 @@ impl EngineArgs {
             kv_cache_memory: self.kv_cache_memory.map(|size| size.0),
             num_threads: self.threads,
             calculate_kv_scales: self.calculate_kv_scales,
-            strict: !self.lenient,
+            strict: !self.scales.lenient,
+            rescale: self.scales.rescale,
             ..EngineConfig::default()
         };
         Ok(match model.dir() {

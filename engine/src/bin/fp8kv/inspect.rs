@@ -3,7 +3,7 @@
 use kv_scales::{Platform, ResolveOptions, ResolvedScales, Scale, resolve};
 use serde::Serialize;
 
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, ScaleArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::table::{Align, Table};
@@ -23,9 +23,8 @@ pub(crate) struct Args {
     /// Which FP8 formats the hardware computes in: `ocp` or `fnuz`
     #[arg(long, value_name = "PLATFORM", default_value = "ocp")]
     platform: String,
-    /// Warn about scales that are invalid or would be dropped, instead of failing
-    #[arg(long)]
-    lenient: bool,
+    #[command(flatten)]
+    scales: ScaleArgs,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -66,8 +65,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let platform: Platform = args.platform.parse()?;
     let dtype = args.model.dtypes(args.kv_cache_dtype.as_deref())?;
     let checkpoint = args.model.open()?;
-    let options =
-        ResolveOptions { dtype, platform, strict: !args.lenient, ..ResolveOptions::default() };
+    let options = ResolveOptions { platform, ..args.scales.options(dtype) };
     let scales = resolve(&checkpoint, &options)?;
     let report = report(args.model.name(), &scales);
     if args.json { output::print_json(&report) } else { output::print(&text(&report)) }
