@@ -64,12 +64,21 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Result<(), Failure>
     Ok(())
 }
 
-/// Adds everything up, sixteen words at a time: bound by memory, not by the additions.
+/// Places a thread reads from in turn. Hardware prefetchers work within a page, so one linear walk
+/// waits at each page's start; walking eight at once is the fastest read found here, and the limit
+/// must be the machine's, not the loop's.
+const STREAMS: usize = 8;
+
+/// Adds everything up: bound by memory, not by the additions. `bytes` is a multiple of 1 KiB.
 fn sum(bytes: &[u8]) -> u64 {
+    let lines = std::hint::black_box(bytes).as_chunks::<128>().0;
+    let stream = lines.len() / STREAMS;
     let mut sums = [0u64; 16];
-    for chunk in std::hint::black_box(bytes).as_chunks::<128>().0 {
-        for (sum, word) in sums.iter_mut().zip(chunk.as_chunks::<8>().0) {
-            *sum = sum.wrapping_add(u64::from_le_bytes(*word));
+    for at in 0..stream {
+        for line in lines[at..].iter().step_by(stream).take(STREAMS) {
+            for (sum, word) in sums.iter_mut().zip(line.as_chunks::<8>().0) {
+                *sum = sum.wrapping_add(u64::from_le_bytes(*word));
+            }
         }
     }
     sums.iter().fold(0, |total, &n| total.wrapping_add(n))
