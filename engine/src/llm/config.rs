@@ -60,7 +60,7 @@ impl EngineConfig {
         if self.prefill_chunk == 0 || self.prefill_chunk > 1 << 16 {
             return refuse("prefill_chunk", self.prefill_chunk, "1 to 65536");
         }
-        if self.max_num_seqs == 0 || self.max_num_seqs > self.prefill_chunk.max(1 << 16) {
+        if self.max_num_seqs == 0 || self.max_num_seqs > 1 << 16 {
             return refuse("max_num_seqs", self.max_num_seqs, "1 to 65536");
         }
         match self.num_threads {
