@@ -4,3 +4,5 @@
 // Until the front end and the machine use all of it.
 #[allow(dead_code, unused_imports)]
 mod isa;
+#[allow(dead_code, unused_imports)]
+mod num;
