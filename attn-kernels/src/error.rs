@@ -80,6 +80,12 @@ pub enum Error {
         /// The storage type.
         element_type: &'static str,
     },
+    /// The device refused or failed.
+    #[error("device: {reason}")]
+    Device {
+        /// What the driver said.
+        reason: String,
+    },
     /// This backend cannot do what was asked.
     #[error("{backend} backend does not support {what}")]
     Unsupported {
