@@ -4,3 +4,8 @@
 // Until the front end and the machine use all of it.
 #[allow(dead_code, unused_imports)]
 mod isa;
+// Until the driver loads modules with it.
+#[allow(dead_code)]
+mod ptx;
+
+pub use ptx::{Place, PtxError};
