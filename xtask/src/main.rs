@@ -8,9 +8,11 @@ mod bench;
 mod ci;
 mod consumers;
 mod exhaustive;
+mod kernels;
 mod miri;
 mod model;
 mod model_check;
+mod nvrtc;
 mod repo;
 mod smollm2;
 mod steps;
@@ -36,6 +38,9 @@ usage: cargo xtask TASK [OPTIONS]
   smollm2                   the engine against what transformers computed with that model
   exhaustive                all 2^32 f32 inputs through every codec
   model-check               paged-cache against its naive model, a million operations
+  kernels --tests           target/cuda/ptx/tests: the PTX of the emulator's test kernels
+  nvrtc --arch ARCH [--out F] [--cubin F] [-I DIR] FILE.cu
+                            one CUDA file to PTX, with the pinned NVRTC (three wheels, by pip)
   miri                      the unsafe-free and portable parts under Miri, where it is installed
 ";
 
@@ -49,9 +54,11 @@ fn main() -> ExitCode {
         "bench" => bench::run(args),
         "ci" => ci::run(args),
         "exhaustive" => exhaustive::run(args),
+        "kernels" => kernels::run(args),
         "miri" => miri::run(args),
         "model" => model::run(args),
         "model-check" => model_check::run(args),
+        "nvrtc" => nvrtc::run(args),
         "smollm2" => smollm2::run(args),
         "test" => test::run(args),
         "tidy" => tidy::run(args),

@@ -4,8 +4,9 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::args::Args;
+use crate::nvrtc::Toolkit;
 use crate::steps::Steps;
-use crate::{consumers, miri, repo, tidy};
+use crate::{consumers, kernels, miri, repo, tidy};
 
 /// Examples that are long checks or benchmarks, each behind a task of its own, or tools that need
 /// arguments. Every other example is run to its end here.
@@ -32,6 +33,10 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
     let packages = workspace_packages(&metadata)?;
     let features = optional_features(&packages);
 
+    match Toolkit::unavailable() {
+        None => steps.run("PTX of the test kernels", kernels::test_ptx),
+        Some(why) => steps.skip("PTX of the test kernels", why),
+    }
     steps.run("unit, integration and property tests, all features", || tests(&features));
     steps.run("doc tests", || {
         repo::run(repo::cargo().args(["test", "--workspace", "--doc", "--features", &features]))

@@ -108,11 +108,17 @@ pub(super) enum Kind<'a> {
     Not(&'a str),
     /// `a|b`
     Pair(&'a str, &'a str),
-    Int { value: u64, negative: bool },
+    Int {
+        value: u64,
+        negative: bool,
+    },
     F32(u32),
     F64(u64),
     /// `[base + offset]`, or with a second operand `[base, {…}]` (refused later).
-    Address { base: Base<'a>, offset: i64 },
+    Address {
+        base: Base<'a>,
+        offset: i64,
+    },
     /// `{a, b}`
     Vector(Vec<Operand<'a>>),
     /// `(a, b)` of a call.

@@ -59,7 +59,10 @@ fn follows(byte: u8) -> bool {
 }
 
 impl<'a> Lexer<'a> {
-    #[expect(clippy::cast_possible_truncation, reason = "`lex` has checked that the text is shorter")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "`lex` has checked that the text is shorter"
+    )]
     fn span(&self, start: usize, line: u32) -> Span {
         Span { start: start as u32, end: self.at as u32, line }
     }
@@ -176,7 +179,9 @@ impl<'a> Lexer<'a> {
             [b'0', b'f' | b'F', hex @ ..] if hex.len() == 8 => {
                 digits(16, &word[2..]).and_then(|v| u32::try_from(v).ok()).map(Tok::F32)
             }
-            [b'0', b'd' | b'D', hex @ ..] if hex.len() == 16 => digits(16, &word[2..]).map(Tok::F64),
+            [b'0', b'd' | b'D', hex @ ..] if hex.len() == 16 => {
+                digits(16, &word[2..]).map(Tok::F64)
+            }
             [b'0', b'x' | b'X', ..] => digits(16, unsigned(&word[2..])).map(Tok::Int),
             [b'0', b'b' | b'B', ..] => digits(2, unsigned(&word[2..])).map(Tok::Int),
             [b'0', b'0'..=b'9', ..] => digits(8, unsigned(&word[1..])).map(Tok::Int),

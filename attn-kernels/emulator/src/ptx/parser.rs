@@ -129,7 +129,8 @@ impl<'a> Parser<'a> {
                 _ if self.debugging()? => continue,
                 _ => {}
             }
-            while let Tok::Dot(word @ ("extern" | "visible" | "weak" | "common")) = self.peek().tok {
+            while let Tok::Dot(word @ ("extern" | "visible" | "weak" | "common")) = self.peek().tok
+            {
                 external |= word == "extern";
                 self.bump();
             }
@@ -157,8 +158,8 @@ impl<'a> Parser<'a> {
         let version = text.split_once('.').and_then(|(major, minor)| {
             Some((major.parse().ok()?, minor.parse().ok().filter(|&m: &u32| m < 10)?))
         });
-        let version = version
-            .ok_or_else(|| self.source.syntax(at, format!("`{text}` is no PTX version")))?;
+        let version =
+            version.ok_or_else(|| self.source.syntax(at, format!("`{text}` is no PTX version")))?;
         if !(6..=8).contains(&version.0) {
             let what = format!("PTX {text}: versions 6.0 to 8.9 are");
             return Err(self.source.unsupported(at, what));
@@ -309,7 +310,17 @@ impl<'a> Parser<'a> {
         }
         let Some(ty) = ty else { return self.expected("a type") };
         let (name, dims) = (Name { text: "", at }, Vec::new());
-        Ok(Variable { at, storage: place, external, align, ty, name, count: None, dims, init: None })
+        Ok(Variable {
+            at,
+            storage: place,
+            external,
+            align,
+            ty,
+            name,
+            count: None,
+            dims,
+            init: None,
+        })
     }
 
     fn declarator(&mut self, head: &Variable<'a>) -> Result<Variable<'a>, PtxError> {

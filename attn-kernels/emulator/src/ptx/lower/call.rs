@@ -1,9 +1,9 @@
 //! `call` by inlining, and `ret` (PTX ISA, "Control Flow Instructions").
 
+use super::Symbol;
 use super::function::Body;
 use super::line::Line;
 use super::scope::{Binding, Slot};
-use super::Symbol;
 use crate::isa::{Guard, Op};
 use crate::ptx::PtxError;
 use crate::ptx::ast::{Inst, Kind, Operand};

@@ -346,12 +346,7 @@ impl<'a> Body<'_, 'a> {
     }
 
     /// Branches hold label numbers until `link`.
-    pub(super) fn emit(
-        &mut self,
-        guard: Option<Guard>,
-        op: Op,
-        at: Span,
-    ) -> Result<(), PtxError> {
+    pub(super) fn emit(&mut self, guard: Option<Guard>, op: Op, at: Span) -> Result<(), PtxError> {
         let Some(left) = self.unit.budget.checked_sub(1) else {
             let what = format!("more than {} instructions", super::MAX_INSTRUCTIONS);
             return Err(self.unit.source.unsupported(at, what));
@@ -376,6 +371,10 @@ impl<'a> Body<'_, 'a> {
                 _ => {}
             }
         }
-        if whole { Ok(()) } else { Err(self.unit.source.invalid(at, "a label that stands nowhere")) }
+        if whole {
+            Ok(())
+        } else {
+            Err(self.unit.source.invalid(at, "a label that stands nowhere"))
+        }
     }
 }

@@ -120,12 +120,7 @@ impl<'b, 'u, 'a> Line<'b, 'u, 'a> {
     }
 
     /// Refuses if the module is for an older target or an older PTX.
-    pub(super) fn since(
-        &self,
-        what: &str,
-        sm: u32,
-        version: (u32, u32),
-    ) -> Result<(), PtxError> {
+    pub(super) fn since(&self, what: &str, sm: u32, version: (u32, u32)) -> Result<(), PtxError> {
         let unit = &self.body.unit;
         if unit.sm < sm {
             let (needs, has) = (format!("sm_{sm}"), format!("sm_{}", unit.sm));

@@ -7,17 +7,18 @@ use super::types::{Class, RegTy, Ty};
 use crate::isa::{Addr, Num, Op, Pred, PredSrc, Reg, Space, Src};
 use crate::ptx::PtxError;
 use crate::ptx::ast::{Base, Kind, Operand};
-use crate::ptx::error::Source;
+use crate::ptx::error::{Source, Span};
 
-/// The bits of a literal of type `ty` (PTX ISA, "Constants").
+/// The bits of a literal of type `ty` (PTX ISA, "Constants"). `at` is the statement around it.
 pub(super) fn immediate(
     source: Source<'_>,
     operand: &Operand<'_>,
+    at: Span,
     ty: Ty,
 ) -> Result<u64, PtxError> {
     let wrong = || {
         let what = format!("`{}` is no value of type `.{}`", source.slice(operand.at), ty.name);
-        Err(source.invalid(operand.at, what))
+        Err(source.invalid(at, what))
     };
     let plain = matches!(
         ty.num,
@@ -34,7 +35,7 @@ pub(super) fn immediate(
                     ty.bits(),
                     ty.name
                 );
-                return Err(source.invalid(operand.at, what));
+                return Err(source.invalid(at, what));
             }
             let bits = if negative { value.wrapping_neg() } else { value };
             Ok(bits & (u64::MAX >> (64 - ty.bits())))
@@ -144,6 +145,14 @@ impl<'a> Line<'_, '_, 'a> {
         self.src_of(operand, ty, |held| held.fits_wide(ty))
     }
 
+    pub(super) fn src_exact_of(
+        &mut self,
+        operand: &'a Operand<'a>,
+        ty: Ty,
+    ) -> Result<Src, PtxError> {
+        self.src_of(operand, ty, |held| held.fits(ty))
+    }
+
     /// A source register of exactly the size of `ty`; no immediate.
     pub(super) fn src_reg_of(&mut self, operand: &'a Operand<'a>, ty: Ty) -> Result<Src, PtxError> {
         self.register(operand, |held| held.fits(ty), ty.name).map(Src::Reg)
@@ -159,7 +168,7 @@ impl<'a> Line<'_, '_, 'a> {
             Kind::Name("WARP_SZ") => Ok(Src::Imm(32)),
             Kind::Name(_) => self.register(operand, fits, ty.name).map(Src::Reg),
             Kind::Int { .. } | Kind::F32(_) | Kind::F64(_) => {
-                immediate(self.body.unit.source, operand, ty).map(Src::Imm)
+                immediate(self.body.unit.source, operand, self.inst.at, ty).map(Src::Imm)
             }
             _ => {
                 let text = self.body.unit.source.slice(operand.at);
@@ -169,12 +178,7 @@ impl<'a> Line<'_, '_, 'a> {
     }
 
     /// An integer literal in `least..=most`.
-    pub(super) fn literal(
-        &mut self,
-        index: usize,
-        least: u64,
-        most: u64,
-    ) -> Result<u64, PtxError> {
+    pub(super) fn literal(&mut self, index: usize, least: u64, most: u64) -> Result<u64, PtxError> {
         let operand = self.operand(index)?;
         match operand.kind {
             Kind::Int { value, negative: false } if (least..=most).contains(&value) => Ok(value),
@@ -262,10 +266,7 @@ impl<'a> Line<'_, '_, 'a> {
     }
 
     /// The address of a variable, as `mov` and `cvta` take it; `None` if the operand is none.
-    pub(super) fn variable(
-        &mut self,
-        index: usize,
-    ) -> Result<Option<(Src, Space)>, PtxError> {
+    pub(super) fn variable(&mut self, index: usize) -> Result<Option<(Src, Space)>, PtxError> {
         let operand = self.operand(index)?;
         let (name, offset) = match operand.kind {
             Kind::Name(name) => (name, 0),
@@ -284,9 +285,7 @@ impl<'a> Line<'_, '_, 'a> {
                 let address = i64::try_from(base).unwrap_or(i64::MAX).wrapping_add(offset);
                 Ok(Some((Src::Imm(address.cast_unsigned()), space)))
             }
-            Binding::Module(variable, space) => {
-                Ok(Some((Src::Variable(variable, offset), space)))
-            }
+            Binding::Module(variable, space) => Ok(Some((Src::Variable(variable, offset), space))),
             Binding::Label(_) | Binding::Targets(_) => {
                 Err(self.unsupported(format!("the address of label `{name}`")))
             }

@@ -141,8 +141,21 @@ pub(super) fn register_type(name: &str) -> Option<RegTy> {
     let ty = Ty::named(name)?;
     let plain = matches!(
         ty.name,
-        "b8" | "b16" | "b32" | "b64" | "u8" | "u16" | "u32" | "u64" | "s8" | "s16" | "s32" | "s64"
-            | "f16" | "f16x2" | "f32" | "f64"
+        "b8" | "b16"
+            | "b32"
+            | "b64"
+            | "u8"
+            | "u16"
+            | "u32"
+            | "u64"
+            | "s8"
+            | "s16"
+            | "s32"
+            | "s64"
+            | "f16"
+            | "f16x2"
+            | "f32"
+            | "f64"
     );
     plain.then_some(RegTy { class: ty.class, bits: ty.bits() })
 }

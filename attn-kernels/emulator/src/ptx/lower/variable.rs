@@ -179,7 +179,7 @@ impl<'a> Fill<'_, 'a> {
             Kind::Offset(name, offset) => (name, offset, false),
             Kind::Generic(name, offset) => (name, offset, true),
             _ => {
-                let bits = immediate(self.unit.source, value, self.ty)?;
+                let bits = immediate(self.unit.source, value, self.variable.at, self.ty)?;
                 let width = (self.ty.bits() / 8) as usize;
                 self.bytes[at..at + width].copy_from_slice(&bits.to_le_bytes()[..width]);
                 return Ok(());

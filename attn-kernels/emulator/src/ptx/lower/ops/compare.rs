@@ -6,8 +6,7 @@ use super::Lowered;
 use crate::isa::{BoolOp, Cmp, Num, Op, PredSrc};
 use crate::ptx::PtxError;
 
-const TYPES: &str =
-    "b16 b32 b64 u16 u32 u64 s16 s32 s64 f32 f64 f16 f16x2 bf16 bf16x2";
+const TYPES: &str = "b16 b32 b64 u16 u32 u64 s16 s32 s64 f32 f64 f16 f16x2 bf16 bf16x2";
 
 /// The comparison, by name; which class of types has it is checked after the type is known.
 const COMPARISONS: &[(&str, Cmp)] = &[
@@ -28,8 +27,7 @@ const COMPARISONS: &[(&str, Cmp)] = &[
 ];
 const UNSIGNED: &[(&str, Cmp)] =
     &[("lo", Cmp::Lt), ("ls", Cmp::Le), ("hi", Cmp::Gt), ("hs", Cmp::Ge)];
-const BOOLS: &[(&str, BoolOp)] =
-    &[("and", BoolOp::And), ("or", BoolOp::Or), ("xor", BoolOp::Xor)];
+const BOOLS: &[(&str, BoolOp)] = &[("and", BoolOp::And), ("or", BoolOp::Or), ("xor", BoolOp::Xor)];
 
 /// The common part: comparison, combination, `.ftz`.
 struct Test {

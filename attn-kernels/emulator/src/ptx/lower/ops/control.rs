@@ -54,21 +54,20 @@ pub(super) fn barrier(line: &mut Line<'_, '_, '_>) -> Lowered {
         return Err(line.unsupported("barrier.cluster"));
     }
     line.flag("cta");
-    if line.opcode() == "barrier" {
-        line.flag("aligned");
-    }
+    // `bar` is `barrier.aligned`.
+    let aligned = line.opcode() == "bar" || line.flag("aligned");
     let kind = line.need(&[("sync", 0), ("arrive", 1), ("red", 2)])?;
     if kind == 2 {
-        return reduction(line);
+        return reduction(line, aligned);
     }
     line.end(if kind == 1 { 2..=2 } else { 1..=2 })?;
     let (id, threads) = (number(line, 0)?, threads(line, 1)?);
     let kind = if kind == 0 { BarrierKind::Sync } else { BarrierKind::Arrive };
-    Ok(Op::Barrier { kind, id, threads, dst: None, pdst: None, p: None })
+    Ok(Op::Barrier { kind, aligned, id, threads, dst: None, pdst: None, p: None })
 }
 
 /// `.red.popc.u32 d, a{, b}, {!}p`, `.red.and/.or.pred`
-fn reduction(line: &mut Line<'_, '_, '_>) -> Lowered {
+fn reduction(line: &mut Line<'_, '_, '_>, aligned: bool) -> Lowered {
     let kind = line.need(&[
         ("popc", BarrierKind::RedPopc),
         ("and", BarrierKind::RedAnd),
@@ -89,7 +88,7 @@ fn reduction(line: &mut Line<'_, '_, '_>) -> Lowered {
     let id = number(line, 1)?;
     let threads = if line.operands() == 4 { threads(line, 2)? } else { None };
     let p = Some(line.pred_src(line.operands() - 1)?);
-    Ok(Op::Barrier { kind, id, threads, dst, pdst, p })
+    Ok(Op::Barrier { kind, aligned, id, threads, dst, pdst, p })
 }
 
 /// A barrier number, 0 to 15.

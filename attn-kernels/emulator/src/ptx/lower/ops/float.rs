@@ -76,7 +76,13 @@ pub(super) fn arithmetic(line: &mut Line<'_, '_, '_>) -> Lowered {
         }
     }
     let three = select && single && line.operands() == 4;
-    let operands = if fused || three { 4 } else if unary { 2 } else { 3 };
+    let operands = if fused || three {
+        4
+    } else if unary {
+        2
+    } else {
+        3
+    };
     line.end(operands..=operands)?;
     half_since(line, ty, &format!("{opcode}.{}", ty.name))?;
     if mods.relu {

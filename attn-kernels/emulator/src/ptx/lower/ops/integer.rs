@@ -99,8 +99,7 @@ pub(super) fn mad(line: &mut Line<'_, '_, '_>) -> Lowered {
     })?;
     line.end(4..=4)?;
     let out = if half == Half::Wide { ty.wide().unwrap_or(ty) } else { ty };
-    let (dst, a, b, c) =
-        (line.dst(0, out)?, line.src(1, ty)?, line.src(2, ty)?, line.src(3, out)?);
+    let (dst, a, b, c) = (line.dst(0, out)?, line.src(1, ty)?, line.src(2, ty)?, line.src(3, out)?);
     let ty_num = ty.num;
     if reads || writes {
         carry_since(line, ty)?;

@@ -174,10 +174,9 @@ pub(super) fn st(line: &mut Line<'_, '_, '_>) -> Lowered {
 pub(super) fn prefetch(line: &mut Line<'_, '_, '_>) -> Lowered {
     let spaces = [("global", Space::Global), ("local", Space::Local)];
     let (levels, sized): (&[(&str, ())], bool) = match line.opcode() {
-        "prefetch" => (
-            &[("L1", ()), ("L2", ()), ("L2::evict_last", ()), ("L2::evict_normal", ())],
-            false,
-        ),
+        "prefetch" => {
+            (&[("L1", ()), ("L2", ()), ("L2::evict_last", ()), ("L2::evict_normal", ())], false)
+        }
         "prefetchu" => (&[("L1", ())], false),
         "applypriority" => (&[("L2::evict_normal", ())], true),
         _ => (&[("L2", ())], true),
@@ -197,10 +196,7 @@ pub(super) fn prefetch(line: &mut Line<'_, '_, '_>) -> Lowered {
 /// `membar`, `fence`: the machine is sequentially consistent.
 pub(super) fn fence(line: &mut Line<'_, '_, '_>) -> Lowered {
     let old = line.opcode() == "membar";
-    let proxies = [
-        ("proxy", ()),
-        ("proxy::alias", ()),
-    ];
+    let proxies = [("proxy", ()), ("proxy::alias", ())];
     if line.pick(&proxies).is_some() {
         line.need(&[("async", ()), ("alias", ()), ("async::generic", ())])?;
         if line.has("async") {

@@ -46,7 +46,7 @@ pub(super) fn mov(line: &mut Line<'_, '_, '_>) -> Lowered {
         let (part, items) = part(line, ty, 1)?;
         let mut parts = Vec::with_capacity(items);
         for item in line.vector(1)? {
-            parts.push(line.src_reg_of(item, part)?);
+            parts.push(line.src_exact_of(item, part)?);
         }
         return Ok(Op::Pack { dst, bits: bits(part), parts: parts.into() });
     }

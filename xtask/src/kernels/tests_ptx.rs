@@ -1,0 +1,109 @@
+//! The emulator's test kernels: every `.cu` of `attn-kernels/emulator/tests/kernels`, for every
+//! architecture, as `target/cuda/ptx/tests/<name>.<arch>.ptx`.
+//!
+//! A file whose first line is `// arch: sm_89 sm_90a` is compiled for those only. Nothing is
+//! compiled again while neither it nor a header beside it changed. Tests find the folder by the
+//! environment variable `FP8KV_PTX_DIR`, or else relative to the workspace, as above.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::nvrtc::{self, ARCHS, Nvrtc, Toolkit};
+use crate::repo;
+
+const SOURCES: &str = "attn-kernels/emulator/tests/kernels";
+
+/// Where the PTX goes.
+pub(crate) fn directory() -> PathBuf {
+    repo::target_dir().join("cuda/ptx/tests")
+}
+
+pub(crate) fn run() -> Result<()> {
+    let sources = repo::root().join(SOURCES);
+    if !sources.is_dir() {
+        println!("no test kernels: {SOURCES} is not there");
+        return Ok(());
+    }
+    let files = list(&sources, "cu")?;
+    let headers = list(&sources, "cuh")?;
+    let out = directory();
+    fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+
+    let toolkit = Toolkit::install()?;
+    let nvrtc = Nvrtc::load(&toolkit)?;
+    let include = [sources, toolkit.headers()];
+    let (mut made, mut kept) = (0, 0);
+    for file in &files {
+        let source =
+            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+        for arch in archs(&source)? {
+            let ptx = out.join(format!("{stem}.{arch}.ptx"));
+            let stamp = out.join(format!("{stem}.{arch}.stamp"));
+            let hash = fingerprint(file, &headers)?;
+            if ptx.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == hash) {
+                kept += 1;
+                continue;
+            }
+            fs::write(&ptx, nvrtc::compile(&nvrtc, file, arch, &include, &[])?)?;
+            fs::write(&stamp, hash)?;
+            made += 1;
+        }
+    }
+    println!("{made} PTX files made, {kept} up to date, in {}", out.display());
+    Ok(())
+}
+
+/// The architectures that a source asks for; all, if it does not say.
+fn archs(source: &str) -> Result<Vec<&'static str>> {
+    let first = source.lines().next().unwrap_or_default();
+    let Some(names) = first.strip_prefix("// arch:") else {
+        return Ok(ARCHS.to_vec());
+    };
+    let known = |name| match ARCHS.iter().find(|arch| **arch == name) {
+        Some(arch) => Ok(*arch),
+        None => bail!("{name} is none of {}", ARCHS.join(", ")),
+    };
+    names.split_whitespace().map(known).collect()
+}
+
+fn fingerprint(file: &Path, headers: &[PathBuf]) -> Result<String> {
+    let mut hasher = DefaultHasher::new();
+    nvrtc::identity().hash(&mut hasher);
+    for path in headers.iter().map(PathBuf::as_path).chain([file]) {
+        path.file_name().hash(&mut hasher);
+        fs::read(path)?.hash(&mut hasher);
+    }
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+fn list(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => bail!("cannot read {}: {error}", dir.display()),
+    };
+    let mut files: Vec<PathBuf> = entries
+        .map(|entry| Ok(entry?.path()))
+        .collect::<std::io::Result<Vec<_>>>()?
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == extension))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_line_names_architectures() {
+        assert_eq!(archs("// arch: sm_89 sm_90a\n").unwrap(), ["sm_89", "sm_90a"]);
+        assert_eq!(archs("// A kernel.\n").unwrap(), ARCHS);
+        assert!(archs("// arch: sm_70\n").is_err());
+    }
+}
