@@ -1,5 +1,6 @@
 //! The backend: arguments are checked, laid out as the kernels want them, and launched.
 
+use std::ops::Range;
 use std::sync::Mutex;
 
 use super::argument::Argument;
@@ -11,9 +12,10 @@ use crate::attention::AttentionShape;
 use crate::backend::{Backend, KvCache, check_append, check_copies};
 use crate::batch::Batch;
 use crate::error::Error;
+use crate::math::{AttnMath, default_prob_scale};
 use crate::plan::Plan;
 use crate::scales::{KvScale, LayerScales};
-use crate::shape::CacheShape;
+use crate::shape::{CacheShape, Side};
 
 /// Threads of a CTA, in every kernel.
 const THREADS: u32 = 128;
@@ -79,16 +81,17 @@ impl<D: Driver> CudaBackend<D> {
         Ok(bytes)
     }
 
-    /// Tokens `range` of a sequence as numbers, `[tokens][num_kv_heads][head_dim]`: `code × scale`.
+    /// K and V of tokens `range` of a sequence as numbers, `[tokens][num_kv_heads][head_dim]` each:
+    /// `code × scale`.
     pub fn gather(
         &self,
-        shape: &CacheShape,
-        buffer: &CudaBuffer<D::Memory>,
-        stored: fp8_format::ElementType,
-        scale: &KvScale,
+        cache: &KvCache<CudaBuffer<D::Memory>>,
+        scales: &LayerScales,
         block_table: &[u32],
-        range: std::ops::Range<usize>,
-    ) -> Result<CudaTensor<D::Memory>, Error> {
+        range: Range<usize>,
+    ) -> Result<[CudaTensor<D::Memory>; 2], Error> {
+        let shape = &cache.shape;
+        scales.validate(shape, None)?;
         let (heads, d, tokens) = (shape.num_kv_heads, shape.head_dim, range.len());
         let needed = range.end.div_ceil(shape.block_size);
         if needed > block_table.len() {
@@ -100,38 +103,45 @@ impl<D: Driver> CudaBackend<D> {
             let (place, block) = (format!("block table entry {at}"), block_table[at]);
             return Err(Error::BlockOutOfRange { place, block, num_blocks: shape.num_blocks });
         }
-        let element = element_number(stored)?;
-        let out = self.zeros(tokens * heads * d)?;
-        if out.is_empty() {
-            return Ok(out);
-        }
-        let mut scratch = self.scratch();
-        let mut upload = Upload::default();
-        let at_scale = upload.add(&scales_of(scale, heads));
-        let at_table = upload.add(block_table);
-        let base = self.send(&mut scratch, &upload)?;
-        let (block, token, head) = strides(shape, stored.size());
-        let argument = Argument::new()
-            .u64(self.driver.address(&buffer.memory))
-            .u64(base + at_scale)
-            .u64(0)
-            .u64(base + at_table)
-            .u64(self.driver.address(&out.memory))
-            .u64(block)
-            .count(token)
-            .count(head)
-            .u32(0)
-            .u32(0)
-            .u32(0)
-            .u32(shape.block_size.trailing_zeros())
-            .count(range.start)
-            .count(tokens)
-            .count(heads)
-            .count(d)
-            .u32(element);
-        let ctas = grid_of((tokens * heads).div_ceil(WARPS))?;
-        self.launch("gather", "gather_kv", [ctas, 1, 1], 0, &argument.finish())?;
-        Ok(out)
+        let [k, v] = [Side::K, Side::V].map(|side| {
+            let out = self.zeros(tokens * heads * d)?;
+            if out.is_empty() {
+                return Ok(out);
+            }
+            let (buffer, codes) = (cache.buffer(side), shape.codes(side));
+            let mut scratch = self.scratch();
+            let mut upload = Upload::default();
+            let at_scale = upload.add(&scales_of(scales.of(side), heads));
+            let at_table = upload.add(block_table);
+            let base = self.send(&mut scratch, &upload)?;
+            let argument = Argument::new()
+                .u64(self.driver.address(&buffer.memory))
+                .u64(base + at_scale)
+                .u64(self.scales_address(buffer))
+                .u64(base + at_table)
+                .u64(self.driver.address(&out.memory))
+                .u64(codes.block as u64)
+                .count(codes.token)
+                .count(codes.head)
+                .count(heads * shape.block_size)
+                .u32(1)
+                .count(shape.block_size)
+                .u32(shape.block_size.trailing_zeros())
+                .count(range.start)
+                .count(tokens)
+                .count(heads)
+                .count(d)
+                .u32(element_number(shape.stored(side))?);
+            let ctas = grid_of((tokens * heads).div_ceil(WARPS))?;
+            self.launch("gather", "gather_kv", [ctas, 1, 1], 0, &argument.finish())?;
+            Ok(out)
+        });
+        Ok([k?, v?])
+    }
+
+    /// Where a buffer's dynamic scales are; 0 without any.
+    fn scales_address(&self, buffer: &CudaBuffer<D::Memory>) -> u64 {
+        buffer.scales.as_ref().map_or(0, |scales| self.driver.address(scales))
     }
 
     fn scratch(&self) -> std::sync::MutexGuard<'_, Scratch<D::Memory>> {
@@ -205,11 +215,13 @@ where
         shape.validate()?;
         element_number(shape.k_type)?;
         element_number(shape.v_type)?;
-        let elements = shape.num_blocks * shape.block_elements();
-        let buffer = |size: usize| -> Result<_, Error> {
-            Ok(CudaBuffer { memory: self.alloc(elements * size)?, bytes: elements * size })
+        let buffer = |side: Side| -> Result<_, Error> {
+            let bytes = shape.num_blocks * shape.codes(side).block;
+            let scales = shape.num_blocks * shape.scales(side).block;
+            let scales = if scales == 0 { None } else { Some(self.alloc(scales)?) };
+            Ok(CudaBuffer { memory: self.alloc(bytes)?, bytes, scales })
         };
-        let (k, v) = (buffer(shape.k_type.size())?, buffer(shape.v_type.size())?);
+        let (k, v) = (buffer(Side::K)?, buffer(Side::V)?);
         Ok(KvCache { shape, k, v })
     }
 
@@ -220,6 +232,9 @@ where
         batch: &Batch,
     ) -> Result<Plan, Error> {
         let mut plan = Plan::new(cache, attention, batch)?;
+        if attention.math == AttnMath::Int8 {
+            return Err(unsupported("int8 arithmetic"));
+        }
         self.kernel(&plan, 1)?;
         let two_tiles = self.kernel(&plan, 2).is_ok();
         let work = Work::new(&plan, self.driver.wanted_ctas(), two_tiles);
@@ -248,29 +263,27 @@ where
         let at_v = upload.add(&scales_of(&scales.v, heads));
         let base = self.send(&mut scratch, &upload)?;
         let mut argument = Argument::new();
-        for (from, buffer, scale, stored) in
-            [(k, &cache.k, at_k, shape.k_type), (v, &cache.v, at_v, shape.v_type)]
-        {
-            let (block, token, head) = strides(shape, stored.size());
+        for (from, side, scale) in [(k, Side::K, at_k), (v, Side::V, at_v)] {
+            let (buffer, codes) = (cache.buffer(side), shape.codes(side));
             argument = argument
                 .u64(self.driver.address(&from.memory))
                 .u64(self.driver.address(&buffer.memory))
                 .u64(base + scale)
+                .u64(self.scales_address(buffer))
                 .u64(0)
-                .u64(0)
-                .u64(block)
-                .count(token)
-                .count(head)
-                .u32(element_number(stored)?)
+                .u64(codes.block as u64)
+                .count(codes.token)
+                .count(codes.head)
+                .u32(element_number(shape.stored(side))?)
                 .u32(0);
         }
         let argument = argument
             .u64(base + at_slots)
             .u64(0)
             .u64(0)
-            .u32(0)
-            .u32(0)
-            .u32(0)
+            .count(heads * shape.block_size)
+            .u32(1)
+            .count(shape.block_size)
             .u32(shape.block_size.trailing_zeros())
             .count(slots.len())
             .count(heads)
@@ -307,6 +320,8 @@ where
         let mut upload = Upload::default();
         let at_k = upload.add(&scales_of(&scales.k, heads));
         let at_v = upload.add(&scales_of(&scales.v, heads));
+        let at_q = (attention.math.uses_q_scale())
+            .then(|| upload.add(&scales_of(&scales.q, attention.num_heads)));
         let optional = |upload: &mut Upload, values: &Option<Box<[f32]>>| {
             values.as_ref().map(|values| upload.add(&bits(values)))
         };
@@ -320,8 +335,11 @@ where
         let states = self.grown(&mut scratch.states, work.states * unit * 4)?;
         let states = self.driver.address(states);
 
-        let (k_block, k_token, k_head) = strides(shape, shape.k_type.size());
-        let (v_block, v_token, v_head) = strides(shape, shape.v_type.size());
+        let [k_codes, v_codes] = [Side::K, Side::V].map(|side| shape.codes(side));
+        let prob = match attention.math.uses_prob_scale() {
+            true => scales.prob.unwrap_or(default_prob_scale(shape.v_type)),
+            false => 0.0,
+        };
         let argument = |tasks: u64| {
             Argument::new()
                 .u64(self.driver.address(&q.memory))
@@ -331,24 +349,24 @@ where
                 .u64(states + (work.states * shape.head_dim * 4) as u64)
                 .u64(self.driver.address(&cache.k.memory))
                 .u64(self.driver.address(&cache.v.memory))
-                .u64(0)
-                .u64(0)
+                .u64(self.scales_address(&cache.k))
+                .u64(self.scales_address(&cache.v))
                 .u64(base + at_k)
                 .u64(base + at_v)
-                .u64(0)
+                .u64(at_q.map_or(0, |at| base + at))
                 .u64(at_slopes.map_or(0, |at| base + at))
                 .u64(at_sinks.map_or(0, |at| base + at))
                 .u64(base + at_tables)
                 .u64(base + tasks)
-                .u64(k_block)
-                .u64(v_block)
-                .count(k_token)
-                .count(k_head)
-                .count(v_token)
-                .count(v_head)
-                .u32(0)
-                .u32(0)
-                .u32(0)
+                .u64(k_codes.block as u64)
+                .u64(v_codes.block as u64)
+                .count(k_codes.token)
+                .count(k_codes.head)
+                .count(v_codes.token)
+                .count(v_codes.head)
+                .count(heads * shape.block_size)
+                .u32(1)
+                .count(shape.block_size)
                 .u32(shape.block_size.trailing_zeros())
                 .count(attention.num_heads)
                 .count(heads)
@@ -359,7 +377,7 @@ where
                 // A window beyond all positions hides nothing.
                 .u32(variant.window.map_or(0, |w| u32::try_from(w).unwrap_or(u32::MAX)))
                 .u32(variant.causal.into())
-                .f32(scales.prob)
+                .f32(prob)
                 .finish()
         };
         for (tiles, tasks) in [(1, &work.tasks[0]), (2, &work.tasks[1])] {
@@ -385,26 +403,34 @@ where
     ) -> Result<(), Error> {
         let shape = &cache.shape;
         check_copies(shape, copies)?;
-        let sides = [(&cache.k, shape.k_type), (&cache.v, shape.v_type)];
-        let bytes = sides.map(|(_, stored)| shape.block_elements() * stored.size());
         let mut scratch = self.scratch();
         for wave in waves::waves(copies) {
             let mut upload = Upload::default();
             let pairs: Vec<u32> = wave.iter().flat_map(|&(src, dst)| [src, dst]).collect();
             let at = upload.add(&pairs);
             let base = self.send(&mut scratch, &upload)?;
-            let addresses = sides.map(|(buffer, _)| self.driver.address(&buffer.memory));
-            let argument = Argument::new()
-                .u64(addresses[0])
-                .u64(addresses[1])
-                .u64(addresses[0])
-                .u64(addresses[1])
-                .u64(bytes[0] as u64)
-                .u64(bytes[1] as u64)
-                .u64(base + at);
-            let pieces = grid_of(bytes[0].max(bytes[1]).div_ceil(COPY_PIECE))?;
-            let grid = [pieces, grid_of(wave.len())?, 2];
-            self.launch("copy_blocks", "copy_blocks", grid, 0, &argument.finish())?;
+            let sides = [Side::K, Side::V].map(|side| (cache.buffer(side), side));
+            let codes = sides.map(|(buffer, side)| {
+                (self.driver.address(&buffer.memory), shape.codes(side).block)
+            });
+            let scales =
+                sides.map(|(buffer, side)| (self.scales_address(buffer), shape.scales(side).block));
+            for [k, v] in [codes, scales] {
+                let most = k.1.max(v.1);
+                if most == 0 {
+                    continue;
+                }
+                let argument = Argument::new()
+                    .u64(k.0)
+                    .u64(v.0)
+                    .u64(k.0)
+                    .u64(v.0)
+                    .u64(k.1 as u64)
+                    .u64(v.1 as u64)
+                    .u64(base + at);
+                let grid = [grid_of(most.div_ceil(COPY_PIECE))?, grid_of(wave.len())?, 2];
+                self.launch("copy_blocks", "copy_blocks", grid, 0, &argument.finish())?;
+            }
         }
         Ok(())
     }
@@ -419,12 +445,6 @@ fn device(reason: String) -> Error {
 fn grid_of(ctas: usize) -> Result<u32, Error> {
     let fits = u32::try_from(ctas).ok().filter(|&n| n <= i32::MAX as u32);
     fits.ok_or_else(|| unsupported(format!("a launch of {ctas} CTAs")))
-}
-
-/// Bytes from block to block, from token to token, from head to head.
-fn strides(shape: &CacheShape, size: usize) -> (u64, usize, usize) {
-    let block = (shape.block_elements() * size) as u64;
-    (block, shape.token_stride() * size, shape.head_stride() * size)
 }
 
 fn bits(values: &[f32]) -> Vec<u32> {

@@ -24,10 +24,12 @@ impl<M> CudaTensor<M> {
 pub struct CudaBuffer<M> {
     pub(crate) memory: M,
     pub(crate) bytes: usize,
+    /// Dynamic scales, `[blocks][num_kv_heads][block_size]` f32; `None` without any.
+    pub(crate) scales: Option<M>,
 }
 
 impl<M> CudaBuffer<M> {
-    /// Its size in bytes.
+    /// The size of its codes in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
