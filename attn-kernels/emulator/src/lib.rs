@@ -11,18 +11,7 @@ mod exec;
 mod isa;
 mod mem;
 mod num;
-
-/// Until the front end is in: every text is refused.
-mod ptx {
-    /// Why a text was refused.
-    #[derive(Debug, Clone, thiserror::Error)]
-    #[error("{0}: no front end")]
-    pub(crate) struct PtxError(String);
-
-    pub(crate) fn parse(name: &str, _source: &str) -> Result<crate::isa::Code, PtxError> {
-        Err(PtxError(name.to_owned()))
-    }
-}
+mod ptx;
 
 pub use check::{AllocationInfo, Fault, FaultKind};
 pub use count::{
@@ -32,3 +21,4 @@ pub use device::{
     Checks, Device, DeviceConfig, DevicePtr, Error, Kernel, LaunchConfig, LaunchReport, Module,
     Params, Profile,
 };
+pub use ptx::{Place, PtxError};

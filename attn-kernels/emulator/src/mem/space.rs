@@ -146,7 +146,7 @@ mod tests {
         let space = AddressSpace::new(1 << 20);
         let a = space.alloc(Some("a"), 100, 1, false).unwrap();
         let b = space.alloc(None, 100, 1, false).unwrap();
-        assert!(b.base - a.base >= 100 + GUARD && b.base % ALIGN == 0 && b.name == "#1");
+        assert!(b.base - a.base >= 100 + GUARD && b.base.is_multiple_of(ALIGN) && b.name == "#1");
         assert!(matches!(space.place(a.base + 96, 4), Place::Inside(x, 96) if x.name == "a"));
         for address in [a.base + 97, a.base + 100, a.base - 1] {
             let Place::Outside(Some((name, _, size, freed))) = space.place(address, 4) else {
