@@ -38,6 +38,9 @@ pub(super) fn binary(
             (FloatBin::Sub, Num::F32) => return f32!(f32_sub),
             (FloatBin::Mul, Num::F32) => return f32!(f32_mul),
             (FloatBin::Div, Num::F32) if !mods.approx => return f32!(f32_div),
+            (FloatBin::Div, Num::F32) if !mods.ftz && !mods.full => {
+                return regs.map2(mask, dst, (a, b), |a, b| num::f32_div_approx(a, b, false));
+            }
             (FloatBin::Max, Num::F32) if !mods.nan && !mods.ftz => {
                 return regs.map2(mask, dst, (a, b), |a, b| num::f32_max(a, b, false, false));
             }
@@ -102,6 +105,12 @@ pub(super) fn unary(
             }
             FloatUn::Abs if !mods.ftz => {
                 return regs.map1(mask, dst, a, |a| num::f32_abs(a, false));
+            }
+            FloatUn::Sqrt if !mods.ftz => {
+                return regs.map1(mask, dst, a, |a| num::f32_sqrt(a, false));
+            }
+            FloatUn::Rsqrt if !mods.ftz => {
+                return regs.map1(mask, dst, a, |a| num::f32_rsqrt(a, false));
             }
             FloatUn::Rcp if !mods.ftz => {
                 return regs.map1(mask, dst, a, |a| num::f32_rcp(a, false));

@@ -63,8 +63,8 @@ fn scalar_one(op: IntBin, ty: Num, a: u64, b: u64) -> u64 {
         IntBin::MulLo => a.wrapping_mul(b),
         IntBin::MulHi if bits <= 32 && ty.signed() => (sa.wrapping_mul(sb) >> bits) as u64,
         IntBin::MulHi if bits <= 32 => za.wrapping_mul(zb) >> bits,
-        IntBin::MulHi if ty.signed() => (i128::from(sa) * i128::from(sb) >> 64) as u64,
-        IntBin::MulHi => (u128::from(za) * u128::from(zb) >> 64) as u64,
+        IntBin::MulHi if ty.signed() => ((i128::from(sa) * i128::from(sb)) >> 64) as u64,
+        IntBin::MulHi => ((u128::from(za) * u128::from(zb)) >> 64) as u64,
         IntBin::MulWide => {
             let product =
                 if ty.signed() { sa.wrapping_mul(sb) as u64 } else { za.wrapping_mul(zb) };

@@ -2,7 +2,7 @@
 
 use super::cta::Cta;
 use super::ops::Flow;
-use super::regs::{Lanes, lanes};
+use super::regs::Lanes;
 use super::stop::Stop;
 use super::warp::Warp;
 use crate::check::FaultKind;

@@ -73,7 +73,7 @@ impl Cta<'_> {
             match space {
                 Space::Shared => self.load_shared(warp, request, &mut words)?,
                 Space::Local => {
-                    load_local(warp, request, self.grid.checks.uninitialized, &mut words)?
+                    load_local(warp, request, self.grid.checks.uninitialized, &mut words)?;
                 }
                 Space::Param => self.load_param(request, &mut words)?,
                 _ => self.load_global(warp, request, &mut words)?,

@@ -146,7 +146,9 @@ impl Cta<'_> {
             Special::LanemaskLe => lane_values(&|lane| u32::MAX >> (31 - lane)),
             Special::LanemaskGe => lane_values(&|lane| u32::MAX << lane),
             Special::LanemaskGt => lane_values(&|lane| !(u32::MAX >> (31 - lane))),
-            Special::Clock(high) => all(self.steps >> if high { 32 } else { 0 } & 0xffff_ffff),
+            Special::Clock(high) | Special::GlobalTimerHalf(high) => {
+                all(self.steps >> (if high { 32 } else { 0 }) & 0xffff_ffff)
+            }
             // One instruction counts as a nanosecond.
             Special::Clock64 | Special::GlobalTimer => all(self.steps),
             Special::DynamicSmemSize => all(self.grid.dynamic_shared.into()),
