@@ -47,13 +47,16 @@ template <u32 K, u32 V, u32 D, u32 TILES> struct Attention {
     DEVICE void load_queries() {
         uint4 *fragments = (uint4 *)(memory + S::Q);
         for (u32 index = thread; index < S::STEPS * TILES * WARP; index += THREADS) {
-            u32 at = index / WARP, tile = at % TILES, product = at / TILES;
+            // Neighbouring threads take neighbouring products: together they read whole sectors.
+            u32 at = index / (2 * WARP), tile = at % TILES, product = at / TILES * 2 + index % 2;
+            u32 place = (product * TILES + tile) * WARP + index / 2 % WARP;
+            u32 g = index / 2 % WARP / 4, c = index / 2 % 4;
             // The dimensions that lane c reads of K for this product.
             u32 dim = product / S::K_STEPS * (4 * S::K_CODES) + c * S::K_CODES + product % S::K_STEPS * 4;
             u32 part[2][2];
 #pragma unroll
             for (u32 upper = 0; upper < 2; upper++) {
-                Row r = row(tile, upper);
+                Row r = Row(task, call.group, kv_head, tile * 16 + upper * 8 + g);
                 float4 x = make_float4(0, 0, 0, 0);
                 if (r.exists) {
                     u64 from = ((u64)(task.row + r.token) * call.num_heads + r.head) * D + dim;
@@ -65,7 +68,7 @@ template <u32 K, u32 V, u32 D, u32 TILES> struct Attention {
                 part[upper][0] = pack<S::BF_K>(x.x, x.y);
                 part[upper][1] = pack<S::BF_K>(x.z, x.w);
             }
-            fragments[index] = make_uint4(part[0][0], part[1][0], part[0][1], part[1][1]);
+            fragments[place] = make_uint4(part[0][0], part[1][0], part[0][1], part[1][1]);
         }
     }
 

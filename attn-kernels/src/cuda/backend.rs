@@ -81,6 +81,18 @@ impl<D: Driver> CudaBackend<D> {
         Ok(bytes)
     }
 
+    /// The dynamic scales, `[blocks][num_kv_heads][block_size]` f32, little endian; empty without any.
+    pub fn scales(
+        &self,
+        cache: &CacheShape,
+        side: &CudaBuffer<D::Memory>,
+    ) -> Result<Vec<u8>, Error> {
+        let Some(scales) = &side.scales else { return Ok(Vec::new()) };
+        let mut bytes = vec![0; cache.num_slots() * cache.num_kv_heads * 4];
+        self.driver.read(scales, 0, &mut bytes).map_err(device)?;
+        Ok(bytes)
+    }
+
     /// K and V of tokens `range` of a sequence as numbers, `[tokens][num_kv_heads][head_dim]` each:
     /// `code × scale`.
     pub fn gather(

@@ -140,7 +140,7 @@ mod tests {
             assert!((1..20).all(|r| seen.contains(&(r, 0)) && seen.contains(&(r, 1))));
             assert!(seen.contains(&(20, 0)));
             assert_eq!(seen.len(), 8 + 38 + 1);
-            assert_eq!(work.joins.is_empty(), wanted == 1);
+            assert_eq!(work.joins.is_empty(), wanted < 10, "splits where CTAs are too few");
         }
     }
 

@@ -18,7 +18,7 @@ use crate::repo;
 /// a compiler finds to fuse.
 const OPTIONS: [&str; 1] = ["--fmad=false"];
 /// All files together.
-const MOST_BYTES: usize = 15 << 20;
+const MOST_BYTES: usize = 15_000_000;
 
 /// A built file.
 struct Built {
