@@ -39,14 +39,17 @@ pub(crate) fn main() -> Result<(), DriverError> {
         load(text.replace(".version 7.8", ".version 99.9")),
         CUDA_ERROR_UNSUPPORTED_PTX_VERSION,
     );
-    fails_with(load(text.replace("sm_80", "sm_120")), CUDA_ERROR_NO_BINARY_FOR_GPU);
+    fails_with(
+        load(text.replace("sm_80", "sm_120").replace("7.8", "8.7")),
+        CUDA_ERROR_NO_BINARY_FOR_GPU,
+    );
     let cubin = Ptx::from_binary(b"\x7fELF\x02\x01\x01\x33".to_vec());
     fails_with(context.load_module(cubin), CUDA_ERROR_NO_BINARY_FOR_GPU);
     let nowhere = Ptx::from_file("/no/such/file.ptx");
     fails_with(context.load_module(nowhere), CUDA_ERROR_FILE_NOT_FOUND);
 
     let log = error_log(&text.replace("mad.lo", "mad.low"));
-    assert!(log.contains(":31: ") && log.contains("mad.low"), "{log}");
+    assert!(log.contains(":29: ") && log.contains("mad.low"), "{log}");
     drop(module);
     Ok(())
 }

@@ -55,11 +55,15 @@ pub(crate) fn main() -> Result<(), DriverError> {
 
     // The default stream of this thread is another one than that of the next.
     let own = context.per_thread_stream();
-    let doubled = std::thread::scope(|scope| {
-        let other = scope.spawn(|| context.per_thread_stream().clone_htod(&[2_u8; 3]));
+    let made = std::thread::scope(|scope| {
+        let other = scope.spawn(|| -> Result<_, DriverError> {
+            let other = context.per_thread_stream();
+            let made = other.clone_htod(&[2_u8; 3])?;
+            other.synchronize().map(|()| made)
+        });
         other.join().expect("the thread ends well")
     })?;
-    assert_eq!(own.clone_dtoh(&doubled)?, [2; 3]);
+    assert_eq!(own.clone_dtoh(&made)?, [2; 3]);
     context.synchronize()
 }
 
