@@ -101,7 +101,7 @@ fn main() -> Result<(), Box<dyn StdError>> {
             codes.iter().map(|c| f64::from(c.to_f32()) / 64.0).collect()
         } else {
             let halves: Vec<half::f16> = queries.iter().map(|&x| half::f16::from_f32(x)).collect();
-            params = params.ptr(upload(&device, "q", &halves, |x| x.to_le_bytes())?);
+            params = params.ptr(upload(&device, "q", &halves, half::f16::to_le_bytes)?);
             halves.iter().map(|h| h.to_f64()).collect()
         };
         let params = params.ptr(kc).ptr(vc).ptr(ks).ptr(vs).ptr(tables).ptr(lengths);

@@ -124,6 +124,9 @@ pub(super) fn unary(
 pub(super) fn convert(regs: &mut Regs, mask: u32, how: Cvt, dst: Reg, a: Src) -> Result<(), Unset> {
     let bare = plain(how.mods) && !how.mods.ftz && !how.satfinite;
     match (how.from, how.to) {
+        (Num::F32, Num::F32) if how.mods == (FloatMods { sat: true, ..FloatMods::NONE }) => {
+            regs.map1(mask, dst, a, num::f32_saturate)
+        }
         (Num::F16, Num::F32) if bare => regs.map1(mask, dst, a, |a| num::f16_to_f32(a as u16)),
         (Num::Bf16, Num::F32) if bare => regs.map1(mask, dst, a, |a| num::bf16_to_f32(a as u16)),
         (Num::F32, Num::F16) if bare => regs.map1(mask, dst, a, |a| num::f32_to_f16(a).into()),
