@@ -2,7 +2,7 @@
 //! before the access at hand (the FastTrack scheme of Flanagan and Freund, 2009, with warps as the
 //! unit of synchronisation and lanes told apart within one).
 
-use super::clock::{Clock, Order};
+use super::clock::Order;
 
 /// A thread: warp × 32 + lane. Fits 11 bits, the proxy of asynchronous copies included.
 pub(crate) type Thread = u16;
@@ -273,6 +273,7 @@ impl Shadow {
 
 #[cfg(test)]
 mod tests {
+    use super::super::clock::Clock;
     use super::*;
 
     fn shadow(warps: usize) -> Shadow {
