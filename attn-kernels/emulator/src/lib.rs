@@ -7,6 +7,7 @@
 mod check;
 mod count;
 mod device;
+pub mod driver;
 mod exec;
 mod isa;
 mod mem;

@@ -105,7 +105,7 @@ impl Device {
         Ok(LaunchReport { counters: Counters::of(&tally, kernel.program.facts()) })
     }
 
-    fn check_shape(&self, kernel: &Kernel, shape: &LaunchConfig) -> Result<(), Error> {
+    pub(crate) fn check_shape(&self, kernel: &Kernel, shape: &LaunchConfig) -> Result<(), Error> {
         let profile = self.profile();
         let code = &kernel.program.kernel;
         let check = |what, value: u64, least: u64, limit: u64| {
