@@ -66,7 +66,8 @@ impl AttnMath {
         }
     }
 
-    pub(crate) fn validate(self, k: ElementType, v: ElementType) -> Result<(), Error> {
+    /// Refuses a cache of types that [`supports`](Self::supports) denies.
+    pub fn check(self, k: ElementType, v: ElementType) -> Result<(), Error> {
         if self.supports(k, v) {
             return Ok(());
         }
