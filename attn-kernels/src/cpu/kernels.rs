@@ -3,6 +3,7 @@
 
 use fp8_format::ElementType;
 
+use crate::cpu::integer::{self, IntegerKernels};
 use crate::cpu::scalar;
 use crate::plan::CHUNK;
 
@@ -127,6 +128,14 @@ impl Isa {
             Self::Avx2(_) => "avx2",
             #[cfg(all(target_arch = "x86_64", feature = "unverified-simd"))]
             Self::Avx512(_) => "avx512",
+        }
+    }
+
+    pub(crate) fn integer(self) -> IntegerKernels {
+        match self {
+            Self::Scalar => integer::SCALAR,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => avx2.integer(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::DevicePtr;
 use crate::check::Fault;
+use crate::ptx::PtxError;
 
 /// An error of a device operation. Nothing was changed, except by a kernel before its fault.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -43,8 +44,8 @@ pub enum Error {
         offset: u64,
     },
     /// The PTX cannot be read, or uses what is not implemented.
-    #[error("{0}")]
-    Ptx(String),
+    #[error(transparent)]
+    Ptx(#[from] PtxError),
     /// The PTX is newer than the profile's driver.
     #[error(
         "{module}: PTX version {}.{} is newer than {}.{}, the newest of driver {driver}",

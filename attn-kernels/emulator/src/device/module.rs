@@ -41,7 +41,7 @@ impl Device {
     /// [`Error::Ptx`] for text that is wrong or uses what is not implemented, [`Error::PtxVersion`],
     /// [`Error::Target`], [`Error::OutOfMemory`] for its variables.
     pub fn load_ptx(&self, name: &str, source: &str) -> Result<Module, Error> {
-        let code = crate::ptx::parse(name, source).map_err(|e| Error::Ptx(e.to_string()))?;
+        let code = crate::ptx::parse(name, source)?;
         self.admit(name, &code)?;
         self.build(name, source, code)
     }

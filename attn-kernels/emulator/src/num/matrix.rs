@@ -7,7 +7,7 @@
 
 use super::fragment::{a_element, b_element, c_element};
 use super::half::{Bf16, F16, Half};
-use super::narrow::{canonical_f32, e4m3_to_f16, e4m3_to_f32, e5m2_to_f16};
+use super::narrow::{canonical_f32, e4m3_to_f32, e5m2_to_f16};
 use crate::isa::{Mma, MmaNum, MmaShape, Num};
 
 /// One register of every lane.
