@@ -121,7 +121,7 @@ fn a_copy_without_its_bound_is_caught() {
     match run("attention_e4m3_e4m3", edit) {
         Err(report) => println!("copy without bound: {report}"),
         // Poison of unwritten slots, or other tokens, in the result.
-        Ok(worst) => assert!(!(worst <= 2e-3), "not caught: {worst}"),
+        Ok(worst) => assert!(worst.is_nan() || worst > 2e-3, "not caught: {worst}"),
     }
 }
 
