@@ -196,6 +196,15 @@ pub enum Error {
         /// Why.
         message: String,
     },
+    /// Calibration cannot be done as it was asked for.
+    #[error("{message}")]
+    Calibration {
+        /// Why.
+        message: String,
+    },
+    /// Somebody asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// No attention backend stores this dtype yet.
     #[error("kv cache dtype {dtype} is not stored by any attention backend of this build")]
     KvDtypeUnsupported {

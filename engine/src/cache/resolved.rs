@@ -48,7 +48,8 @@ impl CacheLayout {
     }
 }
 
-fn kv_scale(layer: usize, value: &ScaleValue) -> Result<KvScale, Error> {
+/// A resolved scale as kernels take it.
+pub(crate) fn kv_scale(layer: usize, value: &ScaleValue) -> Result<KvScale, Error> {
     match value {
         ScaleValue::PerTensor(scale) => Ok(KvScale::PerTensor(*scale)),
         ScaleValue::PerHead(scales) => Ok(KvScale::PerHead(scales.clone())),

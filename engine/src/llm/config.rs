@@ -23,6 +23,8 @@ pub struct EngineConfig {
     /// Calculate the scales of K and V from one batch of random tokens when the model is loaded,
     /// instead of using the checkpoint's.
     pub calculate_kv_scales: bool,
+    /// Which random tokens: the same seed gives the same scales.
+    pub calculate_seed: u64,
     /// Refuse a checkpoint whose KV scales cannot all be accounted for.
     pub strict: bool,
     /// Convert KV scales that were calibrated for another format; without it they are refused.
@@ -39,6 +41,7 @@ impl Default for EngineConfig {
             prefill_chunk: 128,
             max_num_seqs: 64,
             calculate_kv_scales: false,
+            calculate_seed: 0,
             strict: true,
             rescale: false,
         }
