@@ -1,6 +1,7 @@
-//! What is computed: heads, softmax scale, the score variant and the arithmetic.
+//! What is computed: heads, softmax scale, the score variant.
 
 use crate::error::Error;
+use crate::math::AttnMath;
 use crate::shape::CacheShape;
 
 /// Changes to the scores between `q·k` and the softmax. Fields combine, except where noted.
@@ -30,15 +31,6 @@ impl Default for Variant {
     fn default() -> Self {
         Self { causal: true, window: None, soft_cap: None, alibi_slopes: None, sinks: None }
     }
-}
-
-/// The arithmetic of attention. Never chosen by itself: the caller asks for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum AttnMath {
-    /// The cache stays as it is stored; codes are converted exactly, arithmetic is f32.
-    #[default]
-    Default,
 }
 
 /// The query side of attention, fixed for a model (or for a kind of layer).
@@ -85,6 +77,7 @@ impl AttentionShape {
             let num_kv_heads = cache.num_kv_heads;
             return Err(Error::HeadGroups { num_heads: self.num_heads, num_kv_heads });
         }
+        self.math.validate(cache.k_type, cache.v_type)?;
         finite("softmax_scale", self.softmax_scale)?;
         let v = &self.variant;
         if v.window == Some(0) {

@@ -5,7 +5,7 @@ use crate::batch::Batch;
 use crate::error::Error;
 use crate::plan::{Plan, check_length};
 use crate::scales::LayerScales;
-use crate::shape::CacheShape;
+use crate::shape::{CacheShape, Side};
 
 /// One layer's blocks in a backend's memory. The contents are the backend's own business.
 #[derive(Debug)]
@@ -34,6 +34,20 @@ impl<B> KvCache<B> {
     /// K's and V's blocks, to be filled from elsewhere.
     pub fn buffers_mut(&mut self) -> (&mut B, &mut B) {
         (&mut self.k, &mut self.v)
+    }
+
+    pub(crate) fn buffer(&self, side: Side) -> &B {
+        match side {
+            Side::K => &self.k,
+            Side::V => &self.v,
+        }
+    }
+
+    pub(crate) fn buffer_mut(&mut self, side: Side) -> &mut B {
+        match side {
+            Side::K => &mut self.k,
+            Side::V => &mut self.v,
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Stored elements in scalar code: the specification that SIMD is checked against.
 
-use fp8_format::{ElementType, F8E4M3, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, decode_slice, encode_slice};
+use fp8_format::{ElementType, F8E4M3, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, MIN_DYNAMIC_SCALE};
+use fp8_format::{decode_slice, encode_slice};
 use half::{bf16, f16};
 
 use crate::mem::{codes, codes_mut};
@@ -30,6 +31,43 @@ pub(crate) fn decode(stored: ElementType, src: &[u8], dst: &mut [f32]) {
         ElementType::F8E4M3Fnuz => decode_slice(codes::<F8E4M3Fnuz>(src), 1.0, dst),
         ElementType::F8E5M2Fnuz => decode_slice(codes::<F8E5M2Fnuz>(src), 1.0, dst),
         ElementType::Int8 => decode_slice(codes::<i8>(src), 1.0, dst),
+    }
+}
+
+/// The scale that a row gets when it is stored: it uses the whole range for the finite elements;
+/// infinities saturate and NaN stays NaN, whatever else is in the row.
+pub(crate) fn dynamic_scale(stored: ElementType, row: &[f32]) -> f32 {
+    let mut absmax = fp8_format::absmax(row);
+    if !absmax.is_finite() {
+        absmax = row.iter().map(|x| x.abs()).filter(|x| x.is_finite()).fold(0.0, f32::max);
+    }
+    (absmax / stored.max()).max(MIN_DYNAMIC_SCALE)
+}
+
+/// Stores one row as its side wants it: with the scale given, or with one of its own, which goes
+/// to `own`, 4 bytes, little endian.
+pub(crate) fn store(
+    stored: ElementType,
+    row: &[f32],
+    given: f32,
+    codes: &mut [u8],
+    own: &mut [u8],
+) {
+    let mut scale = given;
+    if !own.is_empty() {
+        scale = dynamic_scale(stored, row);
+        own.copy_from_slice(&scale.to_le_bytes());
+    }
+    encode(stored, row, scale, codes);
+}
+
+/// Makes `x / scale` what its codes mean, without the scale. `stored` has one byte per element.
+pub(crate) fn round(stored: ElementType, x: &mut [f32], scale: f32) {
+    let mut codes = [0; 256];
+    for x in x.chunks_mut(codes.len()) {
+        let codes = &mut codes[..x.len()];
+        encode(stored, x, scale, codes);
+        decode(stored, codes, x);
     }
 }
 

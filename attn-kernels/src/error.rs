@@ -80,6 +80,42 @@ pub enum Error {
         /// The storage type.
         element_type: &'static str,
     },
+    /// Dynamic scales for a storage type that takes none.
+    #[error(
+        "{side} is stored as {element_type}: only quantized types have scales per token and head"
+    )]
+    DynamicUnquantized {
+        /// K or V.
+        side: &'static str,
+        /// Its storage type.
+        element_type: &'static str,
+    },
+    /// A scale was given for a side whose scales are dynamic.
+    #[error("{name} is {value} but scales are per token and head, written by append (must be 1)")]
+    DynamicScale {
+        /// Which scale.
+        name: &'static str,
+        /// Its value.
+        value: f32,
+    },
+    /// An arithmetic with storage types it is not made for.
+    #[error("attn math {math} needs {needs}; they are {k} and {v}")]
+    MathNeeds {
+        /// The arithmetic.
+        math: &'static str,
+        /// What it needs.
+        needs: &'static str,
+        /// How K is stored.
+        k: &'static str,
+        /// How V is stored.
+        v: &'static str,
+    },
+    /// There is no such arithmetic.
+    #[error("unknown attn math {name:?} (default, fp8_q, fp8, int8)")]
+    UnknownMath {
+        /// The name given.
+        name: String,
+    },
     /// This backend cannot do what was asked.
     #[error("{backend} backend does not support {what}")]
     Unsupported {

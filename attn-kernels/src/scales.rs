@@ -3,7 +3,7 @@
 use fp8_format::ElementType;
 
 use crate::error::Error;
-use crate::shape::CacheShape;
+use crate::shape::{CacheShape, Side};
 
 /// One tensor's scale.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,16 +45,25 @@ impl KvScale {
         }
     }
 
-    fn refuse_unless_one(&self, name: &'static str, stored: ElementType) -> Result<(), Error> {
+    fn refuse_unless_one(
+        &self,
+        name: &'static str,
+        stored: ElementType,
+        dynamic: bool,
+    ) -> Result<(), Error> {
+        if stored.is_quantized() && !dynamic {
+            return Ok(());
+        }
         let values = match self {
             Self::PerTensor(s) => std::slice::from_ref(s),
             Self::PerHead(s) => s,
         };
         match values.iter().find(|s| **s != 1.0) {
-            Some(&value) if !is_quantized(stored) => {
+            Some(&value) if dynamic => Err(Error::DynamicScale { name, value }),
+            Some(&value) => {
                 Err(Error::UnquantizedScale { name, value, element_type: stored.name() })
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }
@@ -68,37 +77,41 @@ impl Default for KvScale {
 /// The scales of one layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerScales {
-    /// For Q. Used by quantized arithmetic only; [`AttnMath::Default`](crate::AttnMath) has no use
-    /// for it.
+    /// For Q. Used by arithmetic that rounds Q to FP8 ([`AttnMath`](crate::AttnMath)), only.
     pub q: KvScale,
-    /// For K.
+    /// For K; 1 where K's scales are per token and head.
     pub k: KvScale,
-    /// For V.
+    /// For V; 1 where V's scales are per token and head.
     pub v: KvScale,
-    /// For the probabilities. Used by quantized arithmetic only.
-    pub prob: f32,
+    /// For the probabilities; `None` is what suits the format. Used by arithmetic that rounds them
+    /// to FP8 ([`AttnMath`](crate::AttnMath)), only.
+    pub prob: Option<f32>,
 }
 
 impl Default for LayerScales {
     fn default() -> Self {
-        Self { q: KvScale::ONE, k: KvScale::ONE, v: KvScale::ONE, prob: 1.0 }
+        Self { q: KvScale::ONE, k: KvScale::ONE, v: KvScale::ONE, prob: None }
     }
 }
 
 impl LayerScales {
     /// Checks the K and V scales against a cache: finite, positive, one per KV head where per
-    /// head, and 1 where the storage type takes no scale. `num_heads` adds the check of Q.
+    /// head, and 1 where the storage type takes no scale or append writes dynamic ones. `num_heads` adds the check of Q.
     pub fn validate(&self, cache: &CacheShape, num_heads: Option<usize>) -> Result<(), Error> {
         self.q.validate("q_scale", num_heads)?;
         self.k.validate("k_scale", Some(cache.num_kv_heads))?;
         self.v.validate("v_scale", Some(cache.num_kv_heads))?;
-        KvScale::PerTensor(self.prob).validate("prob_scale", None)?;
-        self.k.refuse_unless_one("k_scale", cache.k_type)?;
-        self.v.refuse_unless_one("v_scale", cache.v_type)
+        KvScale::PerTensor(self.prob.unwrap_or(1.0)).validate("prob_scale", None)?;
+        self.k.refuse_unless_one("k_scale", cache.k_type, cache.k_per_token_head)?;
+        self.v.refuse_unless_one("v_scale", cache.v_type, cache.v_per_token_head)
     }
 }
 
-/// Whether a storage type is read through a scale.
-fn is_quantized(stored: ElementType) -> bool {
-    !matches!(stored, ElementType::F32 | ElementType::F16 | ElementType::Bf16)
+impl LayerScales {
+    pub(crate) fn of(&self, side: Side) -> &KvScale {
+        match side {
+            Side::K => &self.k,
+            Side::V => &self.v,
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! Bad input is refused with the value and the limit, before anything changes.
 
 use attn_kernels::{
-    AttentionShape, Backend, Batch, CacheShape, CpuBackend, CpuBuffer, Error, KvCache, KvScale,
-    LayerScales, ReferenceBackend, Variant, merge_states,
+    AttentionShape, AttnMath, Backend, Batch, CacheShape, CpuBackend, CpuBuffer, Error, KvCache,
+    KvScale, LayerScales, ReferenceBackend, Variant, merge_states,
 };
 use fp8_format::ElementType::*;
 
@@ -118,7 +118,7 @@ fn scales() {
     }
     let two_of_three = KvScale::PerHead(Box::new([1.0, 2.0, 3.0]));
     assert_eq!(refuse(&mut cache, k(two_of_three)), "k_scale has 3 values, must have 2");
-    let prob = LayerScales { prob: 0.0, ..LayerScales::default() };
+    let prob = LayerScales { prob: Some(0.0), ..LayerScales::default() };
     assert!(refuse(&mut cache, prob).starts_with("prob_scale is 0"));
     assert!(cache.k().bytes().iter().all(|&b| b == 0), "a refused append stored something");
 
@@ -182,4 +182,41 @@ fn the_last_of_two_tokens_for_a_slot_wins() {
     let k: Vec<f32> = [1.0, 2.0].into_iter().flat_map(|x| [x; 16]).collect();
     cpu.append(&mut cache, &LayerScales::default(), &k, &k, &[20, 20]).unwrap();
     assert_eq!(cache.k().bytes()[20 * 16..21 * 16], [0x40; 16]);
+}
+
+#[test]
+fn arithmetic_and_dynamic_scales() {
+    let (cpu, mut cache) = cache();
+    let plan = |shape: &CacheShape, math| {
+        let attention = AttentionShape::new(4, 0.3).with_math(math);
+        let got = message(cpu.plan(shape, &attention, &Batch::new()));
+        assert_eq!(message(ReferenceBackend.plan(shape, &attention, &Batch::new())), got);
+        got
+    };
+    let types = |k, v| CacheShape::new(4, 16, 2, 8, k, v);
+    for (math, k, v, needs) in [
+        (AttnMath::Fp8Q, F16, F8E4M3, "K in FP8"),
+        (AttnMath::Fp8Q, Int8, Int8, "K in FP8"),
+        (AttnMath::Fp8, F8E4M3, Bf16, "K and V in FP8"),
+        (AttnMath::Int8, Int8, F8E4M3, "K and V in INT8"),
+    ] {
+        let want = format!("attn math {math} needs {needs}; they are {k} and {v}");
+        assert_eq!(plan(&types(k, v), math), want);
+    }
+    let unknown = "unknown attn math \"fp9\" (default, fp8_q, fp8, int8)";
+    assert_eq!(message("fp9".parse::<AttnMath>()), unknown);
+    assert!(AttnMath::ALL.iter().all(|math| math.name().parse() == Ok(*math)));
+
+    let unquantized = types(F8E4M3, F16).with_per_token_head(true, true);
+    let want = "V is stored as f16: only quantized types have scales per token and head";
+    assert_eq!(message(cpu.new_cache(unquantized.clone())), want);
+    assert_eq!(message(ReferenceBackend.new_cache(unquantized)), want);
+
+    let mut own = cpu.new_cache(SHAPE.with_per_token_head(true, false)).unwrap();
+    let scales =
+        LayerScales { k: KvScale::PerHead(Box::new([1.0, 0.5])), ..LayerScales::default() };
+    let want = "k_scale is 0.5 but scales are per token and head, written by append (must be 1)";
+    assert_eq!(message(cpu.append(&mut own, &scales, &[1.0; 16], &[1.0; 16], &[0])), want);
+    assert!(own.k().bytes().iter().all(|&b| b == 0), "a refused append stored something");
+    assert!(cpu.append(&mut cache, &scales, &[1.0; 16], &[1.0; 16], &[0]).is_ok());
 }

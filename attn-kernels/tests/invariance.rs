@@ -3,7 +3,7 @@
 
 mod common;
 
-use attn_kernels::{AttentionShape, CpuBackend, KvLayout, Variant};
+use attn_kernels::{AttentionShape, AttnMath, CacheShape, CpuBackend, KvLayout, Variant};
 use common::{Rng, World, bits};
 use fp8_format::ElementType::{self, *};
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn run(
     attention: &AttentionShape,
     how: &How,
 ) -> Vec<(Vec<u32>, Vec<u32>)> {
-    let shape = world.shape(how.block_size, how.layout, how.k, how.v);
+    let shape = how.stored.shape(world, how.block_size, how.layout);
     let tables = world.tables(&shape, how.seed);
     let cache = world.fill(cpu, &shape, &tables);
     let mut rng = Rng::new(how.seed);
@@ -63,48 +63,72 @@ fn run(
 struct How {
     block_size: usize,
     layout: KvLayout,
-    k: ElementType,
-    v: ElementType,
+    stored: Stored,
     most: usize,
     per_call: usize,
     seed: u64,
 }
 
-fn types() -> impl Strategy<Value = (ElementType, ElementType)> {
+/// How K and V are stored and computed with.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    k: ElementType,
+    v: ElementType,
+    /// Dynamic scales of K and of V.
+    own: (bool, bool),
+    math: AttnMath,
+}
+
+impl Stored {
+    fn shape(&self, world: &World, block_size: usize, layout: KvLayout) -> CacheShape {
+        world.shape(block_size, layout, self.k, self.v).with_per_token_head(self.own.0, self.own.1)
+    }
+}
+
+fn stored() -> impl Strategy<Value = Stored> {
+    let of = |k, v, own, math| Just(Stored { k, v, own, math });
+    let (fixed, own) = ((false, false), (true, true));
     prop_oneof![
-        Just((F32, F32)),
-        Just((F8E4M3, F8E4M3)),
-        Just((F8E4M3, F8E5M2)),
-        Just((F16, Bf16)),
-        Just((Int8, F8E4M3Fnuz))
+        of(F32, F32, fixed, AttnMath::Default),
+        of(F8E4M3, F8E4M3, fixed, AttnMath::Default),
+        of(F8E4M3, F8E5M2, fixed, AttnMath::Default),
+        of(F16, Bf16, fixed, AttnMath::Default),
+        of(Int8, F8E4M3Fnuz, fixed, AttnMath::Default),
+        of(F8E4M3, Int8, own, AttnMath::Default),
+        of(Int8, F16, (true, false), AttnMath::Default),
+        of(F8E4M3, F16, fixed, AttnMath::Fp8Q),
+        of(F8E5M2, F8E4M3, own, AttnMath::Fp8Q),
+        of(F8E4M3, F8E4M3, fixed, AttnMath::Fp8),
+        of(F8E4M3, F8E5M2, own, AttnMath::Fp8),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
     fn bits_do_not_depend_on_the_company(
         (kv_heads, group) in (1usize..4, 1usize..10),
         d in prop::sample::select(vec![8usize, 24, 64, 80]),
         lens in prop::collection::vec(1usize..700, 1..4),
-        (k, v) in types(),
+        stored in stored(),
         layouts in prop::collection::vec((3u32..9, any::<bool>(), any::<u64>()), 3),
         (most, per_call) in (2usize..300, 2usize..9),
         window in prop::option::of(1usize..400),
         capped in any::<bool>(),
     ) {
         let world = World::new(lens.len() as u64, kv_heads * group, kv_heads, d, &lens);
-        let world = world.clone().with_scales(&world.shape(8, KvLayout::Nhd, k, v), true);
+        let world = world.clone().with_scales(&stored.shape(&world, 8, KvLayout::Nhd), true);
+        let world = world.with_q_scales(capped);
         let mut variant = Variant::default();
         variant.window = window;
         variant.soft_cap = capped.then_some(5.0);
         variant.alibi_slopes = capped.then(|| (0..world.heads).map(|h| 0.1 / (h + 1) as f32).collect());
-        let attention = world.attention().with_variant(variant);
+        let attention = world.attention().with_variant(variant).with_math(stored.math);
         let how = |i: usize, most, per_call| {
             let (log, hnd, seed) = layouts[i];
             let layout = if hnd { KvLayout::Hnd } else { KvLayout::Nhd };
-            How { block_size: 1 << log, layout, k, v, most, per_call, seed }
+            How { block_size: 1 << log, layout, stored, most, per_call, seed }
         };
         let cpu = CpuBackend::new();
         // All of it decoded, one sequence at a time, on one thread.

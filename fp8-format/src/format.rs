@@ -1,8 +1,8 @@
 //! The four FP8 formats as data: everything that tells one from another, and the policy on overflow.
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", feature = "unverified-simd"))]
 use crate::element_type::ElementType;
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", feature = "unverified-simd"))]
 use crate::ieee::BINARY32;
 use crate::ieee::{Class, Unpacked};
 
@@ -105,7 +105,7 @@ impl Format {
 }
 
 /// The format of an FP8 element type; `None` for the others.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", feature = "unverified-simd"))]
 pub(crate) const fn format_of(element: ElementType) -> Option<&'static Format> {
     match element {
         ElementType::F8E4M3 => Some(&E4M3),
@@ -118,7 +118,7 @@ pub(crate) const fn format_of(element: ElementType) -> Option<&'static Format> {
 
 /// The magnitude that stands for everything beyond the range of a one-byte type: the largest
 /// finite value, or, not saturating, the one that the first code above it would have as a number.
-#[cfg(target_arch = "x86_64")]
+#[cfg(any(target_arch = "x86_64", feature = "unverified-simd"))]
 pub(crate) const fn limit(element: ElementType, saturate: bool) -> f32 {
     match format_of(element) {
         None => element.max(),

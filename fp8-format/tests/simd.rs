@@ -5,7 +5,7 @@ mod common;
 use common::f32_inputs;
 use fp8_format::{
     Code, F8E4M3, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, Overflow, Source, absmax, decode_slice,
-    try_encode_slice_with,
+    encode_slice, try_encode_slice_with,
 };
 use half::{bf16, f16};
 
@@ -183,7 +183,23 @@ fn decodes_much<D: Source + PartialEq>() {
     }
 }
 
-/// A source beyond 4 MiB is read in several places at once.
+/// The codes of a source beyond 32 MiB are written another way.
+#[test]
+fn much_encodes_past_the_caches() {
+    let len = (32 << 20) / size_of::<f32>() + 333;
+    let src: Vec<f32> = (0..len).map(|i| (i * 7919 % 100_003) as f32 * 0.01 - 500.0).collect();
+    let mut pool = vec![F8E4M3::ONE; len + 65];
+    for (start, scale) in [(0, 1.0), (1, 0.37), (63, 0.37)] {
+        encode_slice(&src, scale, &mut pool[start..start + len]);
+        for (i, got) in pool[start..start + len].iter().enumerate() {
+            let wanted = F8E4M3::from_f32(src[i] / scale, Overflow::Saturate);
+            assert!(got.to_bits() == wanted.to_bits(), "start {start} at {i}");
+        }
+        assert!(pool[start + len..].iter().all(|x| x.to_bits() == F8E4M3::ONE.to_bits()));
+        pool.fill(F8E4M3::ONE);
+    }
+}
+
 fn encodes_much<S: Source>() {
     let len = (8 << 20) / size_of::<S>() + 77;
     let mut src: Vec<S> =

@@ -41,6 +41,8 @@ usage: cargo xtask TASK [OPTIONS]
                             calibration with that model against llm-compressor's, and the table
   exhaustive                all 2^32 f32 inputs through every codec
   model-check               paged-cache against its naive model, a million operations
+  kernels [--check] [--only TEXT]
+                            attn-kernels/ptx from attn-kernels/cuda; or whether it is current
   kernels --tests           target/cuda/ptx/tests: the PTX of the emulator's test kernels
   nvrtc --arch ARCH [--out F] [--cubin F] [-I DIR] FILE.cu
                             one CUDA file to PTX, with the pinned NVRTC (three wheels, by pip)

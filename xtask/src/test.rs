@@ -54,6 +54,18 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
     for library in &libraries {
         steps.run(&format!("{library} alone: default features, and none"), || alone(library));
     }
+    for package in packages.iter().copied().filter(has_unverified_simd) {
+        let name = name(package);
+        // On whatever this processor has; without the feature the steps above ran the same tests.
+        steps.run(&format!("{name} with unverified-simd"), || {
+            let features = ["--features", "unverified-simd"];
+            repo::run(
+                repo::cargo()
+                    .args(["test", "--quiet", "--package", name, "--tests"])
+                    .args(features),
+            )
+        });
+    }
     consumers::steps(steps, &libraries)?;
     if miri::available() {
         steps.run("miri", || miri::run(Args::default()));
@@ -96,6 +108,10 @@ fn optional_features(packages: &[&Value]) -> String {
         all.extend(known.map(|feature| format!("{}/{feature}", name(package))));
     }
     all.join(",")
+}
+
+fn has_unverified_simd(package: &&Value) -> bool {
+    package["features"].get("unverified-simd").is_some()
 }
 
 fn examples(package: &Value) -> impl Iterator<Item = &str> {

@@ -130,8 +130,8 @@ impl World {
         self.cpu.attention(&plan, &self.cache, &self.scales, &self.q, &mut self.out, None)?;
         let mut reference = ReferenceBackend.new_cache(self.cache.shape().clone())?;
         let (k, v) = reference.buffers_mut();
-        k.copy_from_slice(self.cache.k().bytes());
-        v.copy_from_slice(self.cache.v().bytes());
+        k.bytes_mut().copy_from_slice(self.cache.k().bytes());
+        v.bytes_mut().copy_from_slice(self.cache.v().bytes());
         let mut batch = Batch::new();
         let blocks = self.case.kv_len.div_ceil(BLOCK_SIZE);
         batch.push(1, self.case.kv_len, self.copies[0].block_table(0).iter().copied().take(blocks));

@@ -1,12 +1,14 @@
 //! Storing new K and V: divide by the scale, round, scatter to slots.
 
-use fp8_format::ElementType;
+use rayon::prelude::*;
 
 use crate::backend::KvCache;
-use crate::cpu::buffer::CpuBuffer;
-use crate::element;
-use crate::scales::{KvScale, LayerScales};
-use crate::shape::CacheShape;
+use crate::cpu::buffer::{CpuBuffer, HeadMut};
+use crate::scales::LayerScales;
+use crate::shape::{CacheShape, Side};
+
+/// Elements of K and V from which on threads share the work: less is done before they wake.
+const SHARED_FROM: usize = 1 << 17;
 
 /// Stores every token that has a slot. The arguments were checked.
 pub(crate) fn append(
@@ -16,28 +18,26 @@ pub(crate) fn append(
     v: &[f32],
     slots: &[i64],
 ) {
-    let shape = &cache.shape;
-    store(shape, &mut cache.k, shape.k_type, &scales.k, k, slots);
-    store(shape, &mut cache.v, shape.v_type, &scales.v, v, slots);
+    let KvCache { shape, k: k_buffer, v: v_buffer } = cache;
+    let heads = |buffer, side, src| CpuBuffer::heads_mut(buffer).map(move |h| (h, side, src));
+    let tasks = heads(k_buffer, Side::K, k).chain(heads(v_buffer, Side::V, v));
+    let run = |(mut head, side, src): (HeadMut<'_>, Side, &[f32])| {
+        let scale = scales.of(side).get(head.head);
+        store(shape, &mut head, scale, src, slots);
+    };
+    if k.len() + v.len() >= SHARED_FROM && rayon::current_num_threads() > 1 {
+        tasks.collect::<Vec<_>>().into_par_iter().for_each(run);
+    } else {
+        tasks.for_each(run);
+    }
 }
 
-fn store(
-    shape: &CacheShape,
-    buffer: &mut CpuBuffer,
-    stored: ElementType,
-    scale: &KvScale,
-    src: &[f32],
-    slots: &[i64],
-) {
+/// Stores one head, token after token: of two for one slot, the last stays.
+fn store(shape: &CacheShape, head: &mut HeadMut<'_>, scale: f32, src: &[f32], slots: &[i64]) {
     let (heads, d) = (shape.num_kv_heads, shape.head_dim);
     for (token, &slot) in src.chunks_exact(heads * d).zip(slots) {
-        let Ok(slot) = usize::try_from(slot) else { continue };
-        let (block, offset) = (slot / shape.block_size, slot % shape.block_size);
-        for (head, row) in token.chunks_exact(d).enumerate() {
-            let at = shape.element(block, offset, head) * stored.size();
-            let at = at..at + d * stored.size();
-            element::encode(stored, row, scale.get(head), buffer.row_mut(at.clone()));
-            buffer.note(block, head, at);
+        if let Some((block, offset)) = shape.locate(slot) {
+            head.store(block, offset, &token[head.head * d..][..d], scale);
         }
     }
 }

@@ -1,76 +1,154 @@
 //! A cache's K or V blocks in main memory, and which of them may hold a NaN.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use fp8_format::ElementType;
 
 use crate::error::Error;
-use crate::mem::Pool;
-use crate::shape::CacheShape;
+use crate::mem::{HeadRows, Pool};
+use crate::shape::{CacheShape, RowMap, Side};
 
 /// K or V blocks in main memory: aligned, on huge pages where the system grants them.
 #[derive(Debug)]
 pub struct CpuBuffer {
-    pool: Pool,
+    codes: Memory,
+    /// Dynamic scales.
+    scales: Option<Memory>,
     stored: ElementType,
     heads: usize,
+    block_size: usize,
     /// Per block and head: whether an FP8 NaN was ever stored there. Converting codes to numbers
     /// is faster where none was.
-    suspect: Vec<bool>,
+    suspect: Vec<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct Memory {
+    pool: Pool,
+    map: RowMap,
+}
+
+impl Memory {
+    fn new(num_blocks: usize, map: RowMap) -> Result<Self, Error> {
+        Ok(Self { pool: Pool::new(num_blocks * map.block)?, map })
+    }
+
+    fn block(&self, block: usize) -> Range<usize> {
+        block * self.map.block..(block + 1) * self.map.block
+    }
+
+    fn copy_block(&mut self, src: usize, dst: usize) {
+        let (src, dst) = (self.block(src), self.block(dst));
+        self.pool.bytes_mut().copy_within(src, dst.start);
+    }
 }
 
 impl CpuBuffer {
-    pub(crate) fn new(shape: &CacheShape, stored: ElementType) -> Result<Self, Error> {
-        let pool = Pool::new(shape.num_blocks * shape.block_elements() * stored.size())?;
+    pub(crate) fn new(shape: &CacheShape, side: Side) -> Result<Self, Error> {
         let (heads, blocks) = (shape.num_kv_heads, shape.num_blocks);
-        Ok(Self { pool, stored, heads, suspect: vec![false; blocks * heads] })
+        let codes = Memory::new(blocks, shape.codes(side))?;
+        let scales = match shape.per_token_head(side) {
+            true => Some(Memory::new(blocks, shape.scales(side))?),
+            false => None,
+        };
+        let mut suspect = Vec::new();
+        suspect.resize_with(blocks * heads, AtomicBool::default);
+        let (stored, block_size) = (shape.stored(side), shape.block_size);
+        Ok(Self { codes, scales, stored, heads, block_size, suspect })
     }
 
     /// The stored codes, block after block.
     pub fn bytes(&self) -> &[u8] {
-        self.pool.bytes()
+        self.codes.pool.bytes()
     }
 
     /// The stored codes, to be filled from elsewhere. Afterwards every block counts as one that may
     /// hold a NaN, and is read a little more slowly.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        self.suspect.fill(true);
-        self.pool.bytes_mut()
+        self.suspect.fill_with(|| AtomicBool::new(true));
+        self.codes.pool.bytes_mut()
     }
 
     /// Whether the system accepted the request for huge pages.
     pub fn huge_pages(&self) -> bool {
-        self.pool.huge_pages()
+        self.codes.pool.huge_pages()
     }
 
     /// Of each head in the block.
-    pub(crate) fn suspect(&self, block: usize) -> &[bool] {
+    pub(crate) fn suspect(&self, block: usize) -> &[AtomicBool] {
         &self.suspect[block * self.heads..(block + 1) * self.heads]
     }
 
-    /// The bytes at `at`, to store a head's codes of one token in `block`; then call
-    /// [`note`](Self::note).
-    pub(crate) fn row_mut(&mut self, at: std::ops::Range<usize>) -> &mut [u8] {
-        &mut self.pool.bytes_mut()[at]
+    /// A head's dynamic scales in a block, as stored: 4 bytes each, token after token.
+    pub(crate) fn scales(&self, block: usize, head: usize) -> Option<&[u8]> {
+        let Memory { pool, map } = self.scales.as_ref()?;
+        let from = map.at(block, 0, head).start;
+        Some(&pool.bytes()[from..from + map.head])
     }
 
-    /// Notes whether the codes just stored at `at` hold a NaN that must be looked for.
-    pub(crate) fn note(&mut self, block: usize, head: usize, at: std::ops::Range<usize>) {
-        let codes = &self.pool.bytes()[at];
-        let nan = match self.stored {
-            ElementType::F8E4M3 => any(codes, |c| c & 0x7f == 0x7f),
-            ElementType::F8E4M3Fnuz | ElementType::F8E5M2Fnuz => any(codes, |c| c == 0x80),
-            // NaN needs no care in these: the hardware's conversions know it, or there is none.
-            _ => false,
+    /// Every head's rows, to be stored in any order or at once.
+    pub(crate) fn heads_mut(&mut self) -> impl Iterator<Item = HeadMut<'_>> {
+        let Self { codes, scales, stored, heads, block_size, suspect } = self;
+        let (heads, block_size, stored) = (*heads, *block_size, *stored);
+        let codes = HeadRows::split(codes.pool.bytes_mut(), codes.map, block_size, heads);
+        let none = RowMap { block: 0, token: 0, head: 0, len: 0 };
+        let (bytes, map) = match scales {
+            Some(Memory { pool, map }) => (pool.bytes_mut(), *map),
+            None => (Default::default(), none),
         };
-        if nan {
-            self.suspect[block * self.heads + head] = true;
-        }
+        let scales = HeadRows::split(bytes, map, block_size, heads);
+        let suspect: &[AtomicBool] = suspect;
+        codes.zip(scales).enumerate().map(move |(head, (codes, scales))| HeadMut {
+            head,
+            heads,
+            stored,
+            codes,
+            scales,
+            suspect,
+        })
     }
 
     pub(crate) fn copy_block(&mut self, src: usize, dst: usize) {
-        let size = self.pool.bytes().len() / (self.suspect.len() / self.heads);
-        self.pool.bytes_mut().copy_within(src * size..(src + 1) * size, dst * size);
-        let heads = self.heads;
-        self.suspect.copy_within(src * heads..(src + 1) * heads, dst * heads);
+        self.codes.copy_block(src, dst);
+        if let Some(scales) = &mut self.scales {
+            scales.copy_block(src, dst);
+        }
+        for head in 0..self.heads {
+            let suspect = self.suspect[src * self.heads + head].load(Ordering::Relaxed);
+            *self.suspect[dst * self.heads + head].get_mut() = suspect;
+        }
+    }
+}
+
+/// One head's rows.
+pub(crate) struct HeadMut<'a> {
+    pub(crate) head: usize,
+    heads: usize,
+    stored: ElementType,
+    codes: HeadRows<'a>,
+    scales: HeadRows<'a>,
+    suspect: &'a [AtomicBool],
+}
+
+impl HeadMut<'_> {
+    /// Stores one token's row, dividing by `scale`, or by one of its own where scales are dynamic.
+    pub(crate) fn store(&mut self, block: usize, offset: usize, row: &[f32], scale: f32) {
+        let (codes, own) = (self.codes.row(block, offset), self.scales.row(block, offset));
+        crate::element::store(self.stored, row, scale, codes, own);
+        if has_nan(self.stored, codes) {
+            self.suspect[block * self.heads + self.head].store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Whether codes hold a NaN that must be looked for when they are read.
+fn has_nan(stored: ElementType, codes: &[u8]) -> bool {
+    match stored {
+        ElementType::F8E4M3 => any(codes, |c| c & 0x7f == 0x7f),
+        ElementType::F8E4M3Fnuz | ElementType::F8E5M2Fnuz => any(codes, |c| c == 0x80),
+        // NaN needs no care in these: the hardware's conversions know it, or there is none.
+        _ => false,
     }
 }
 

@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::mem::Claims;
 use crate::plan::Plan;
 use crate::scales::LayerScales;
-use crate::shape::CacheShape;
+use crate::shape::{CacheShape, Side};
 
 /// Attention on the CPU.
 ///
@@ -93,8 +93,8 @@ impl Backend for CpuBackend {
 
     fn new_cache(&self, shape: CacheShape) -> Result<KvCache<CpuBuffer>, Error> {
         shape.validate()?;
-        let k = CpuBuffer::new(&shape, shape.k_type)?;
-        let v = CpuBuffer::new(&shape, shape.v_type)?;
+        let k = CpuBuffer::new(&shape, Side::K)?;
+        let v = CpuBuffer::new(&shape, Side::V)?;
         Ok(KvCache { shape, k, v })
     }
 

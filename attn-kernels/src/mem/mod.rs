@@ -3,8 +3,10 @@
 
 mod claims;
 mod codes;
+mod head_rows;
 mod pool;
 
 pub(crate) use claims::Claims;
 pub(crate) use codes::{codes, codes_mut, f32_bytes};
+pub(crate) use head_rows::HeadRows;
 pub(crate) use pool::Pool;

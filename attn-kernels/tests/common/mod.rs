@@ -66,21 +66,31 @@ impl World {
 
     /// Scales that differ between K and V and from 1, where the type takes any.
     pub fn with_scales(mut self, shape: &CacheShape, per_head: bool) -> Self {
-        let scale = |stored: ElementType, base: f32| {
-            let unscaled =
-                matches!(stored, ElementType::F32 | ElementType::F16 | ElementType::Bf16);
-            match (unscaled, per_head) {
-                (true, _) => KvScale::ONE,
-                (false, false) => KvScale::PerTensor(base),
-                (false, true) => KvScale::PerHead(
-                    (0..self.kv_heads).map(|h| base * (1.0 + 0.3 * h as f32)).collect(),
-                ),
-            }
+        let scale = |stored: ElementType, dynamic: bool, base: f32| match (
+            dynamic || !stored.is_quantized(),
+            per_head,
+        ) {
+            (true, _) => KvScale::ONE,
+            (false, false) => KvScale::PerTensor(base),
+            (false, true) => KvScale::PerHead(
+                (0..self.kv_heads).map(|h| base * (1.0 + 0.3 * h as f32)).collect(),
+            ),
         };
         // About absmax / max; INT8 needs it, FP8 keeps its subnormals in use with it.
         let fit = |stored: ElementType| if stored == ElementType::Int8 { 0.04 } else { 0.013 };
-        self.scales.k = scale(shape.k_type, fit(shape.k_type));
-        self.scales.v = scale(shape.v_type, fit(shape.v_type) * 1.7);
+        self.scales.k = scale(shape.k_type, shape.k_per_token_head, fit(shape.k_type));
+        self.scales.v = scale(shape.v_type, shape.v_per_token_head, fit(shape.v_type) * 1.7);
+        self
+    }
+
+    /// Q scales as a calibration gives them (absmax of 1.5 σ noise over 448), a little off per head.
+    pub fn with_q_scales(mut self, per_head: bool) -> Self {
+        self.scales.q = match per_head {
+            false => KvScale::PerTensor(0.0117),
+            true => {
+                KvScale::PerHead((0..self.heads).map(|h| 0.01 * (1.0 + 0.07 * h as f32)).collect())
+            }
+        };
         self
     }
 
@@ -177,6 +187,35 @@ pub fn assert_close(
     }
 }
 
+/// What the CPU computes, and what the reference does.
+pub fn both(
+    cpu: &CpuBackend,
+    world: &World,
+    shape: &CacheShape,
+    attention: &AttentionShape,
+    queries: &[(usize, usize, usize)],
+) -> [(Vec<f32>, Vec<f32>); 2] {
+    let tables = world.tables(shape, 7);
+    let fast = world.fill(cpu, shape, &tables);
+    let slow = world.fill(&ReferenceBackend, shape, &tables);
+    let got = world.attend(cpu, &fast, attention, &tables, queries);
+    let want = world.attend(&ReferenceBackend, &slow, attention, &tables, queries);
+    [got, want]
+}
+
+/// The largest and the root mean square error of the output, both relative to the largest value.
+pub fn errors(got: &[f32], want: &[f32]) -> (f64, f64) {
+    let absmax = want.iter().fold(0.0f64, |m, x| m.max(f64::from(x.abs())));
+    let (mut worst, mut squares) = (0.0f64, 0.0);
+    for (g, w) in got.iter().zip(want) {
+        let e = (f64::from(*g) - f64::from(*w)).abs() / absmax;
+        // A NaN is no small error.
+        worst = if e <= worst { worst } else { e };
+        squares += e * e;
+    }
+    (worst, (squares / want.len() as f64).sqrt())
+}
+
 /// Runs a world on the CPU and on the reference, and compares.
 pub fn check(
     name: &str,
@@ -186,11 +225,7 @@ pub fn check(
     attention: &AttentionShape,
     queries: &[(usize, usize, usize)],
 ) {
-    let tables = world.tables(shape, 7);
-    let fast = world.fill(cpu, shape, &tables);
-    let slow = world.fill(&ReferenceBackend, shape, &tables);
-    let got = world.attend(cpu, &fast, attention, &tables, queries);
-    let want = world.attend(&ReferenceBackend, &slow, attention, &tables, queries);
+    let [got, want] = both(cpu, world, shape, attention, queries);
     // The largest lse bounds the largest logit closely enough, and from above.
     let logits = want.1.iter().filter(|x| x.is_finite()).fold(1.0f32, |m, x| m.max(x.abs()));
     assert_close(name, &got, &want, logits);

@@ -21,6 +21,9 @@ use std::process::ExitCode;
 /// Anything that keeps a check from being made.
 type Failure = Box<dyn std::error::Error>;
 
+/// One of the checks.
+type Check = fn(&Context, &mut Report) -> Result<(), Failure>;
+
 /// Tokens of a calibration sample.
 const WINDOW: usize = 512;
 
@@ -57,7 +60,7 @@ fn run() -> Result<Report, Failure> {
     let [model, outputs, scales, wanted @ ..] = arguments.as_slice() else {
         return Err("usage: calibration_check MODEL_DIR OUTPUTS_DIR SCALES_DIR [CHECK]…".into());
     };
-    let checks: [(&str, fn(&Context, &mut Report) -> Result<(), Failure>); 4] = [
+    let checks: [(&str, Check); 4] = [
         ("parity", parity::check),
         ("table", table::check),
         ("rescaled", rescaled::check),

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::config::ModelConfig;
 use attn_kernels::{CacheShape, KvScale, LayerScales};
 use fp8_format::ElementType;
-use kv_scales::{ResolvedScales, ScaleValue};
+use kv_scales::{Origin, ResolvedScales, Scale, ScaleValue};
 
 impl CacheLayout {
     /// The storage that resolved scales ask for, layer by layer.
@@ -39,12 +39,20 @@ impl CacheLayout {
                     q: scale(&layer.q.value)?,
                     k: scale(&layer.k.value)?,
                     v: scale(&layer.v.value)?,
-                    prob: layer.prob.value.values().first().copied().unwrap_or(1.0),
+                    prob: loaded(&layer.prob),
                 };
                 Ok(LayerCache { shape, scales })
             })
             .collect::<Result<Vec<_>, Error>>()?;
         Ok(Self { block_size, layers })
+    }
+}
+
+/// A scale that the checkpoint has. Where it has none, the kernels know a better one than 1.0.
+fn loaded(scale: &Scale) -> Option<f32> {
+    match scale.origin {
+        Origin::Checkpoint { .. } => scale.value.values().first().copied(),
+        _ => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! A report as a picture: layers × heads, one field each for Q, K and V, as SVG. The upper row is
 //! the largest magnitude (a head out of line stands out), the lower the signal to noise ratio.
 
-use super::report::{HeadReport, Report, TensorReport};
+use super::report::{HeadReport, LayerReport, Report, TensorReport};
 use std::fmt::Write;
 
 const CELL: usize = 14;
@@ -49,7 +49,7 @@ pub fn heat_map(report: &Report) -> String {
     let fields: Vec<(&str, Vec<&TensorReport>)> = names
         .iter()
         .map(|name| {
-            let of = report.layers.iter().flat_map(|layer| layer.tensors());
+            let of = report.layers.iter().flat_map(LayerReport::tensors);
             (*name, of.filter(|(n, _)| n == name).map(|(_, tensor)| tensor).collect())
         })
         .collect();
@@ -144,7 +144,7 @@ fn colour(share: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::report::LayerReport;
+
     use super::*;
 
     #[test]

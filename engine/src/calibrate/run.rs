@@ -1,6 +1,6 @@
 //! Runs samples through the model, and turns what was seen into scales.
 
-use super::attention::Trial;
+use super::attention::{Bounds, Trial};
 use super::observed::{LayerObserver, Observed};
 use super::report::{LayerReport, Report, TensorReport};
 use super::{Method, Methods};
@@ -214,9 +214,13 @@ impl Calibrator {
         (k_format, v_format): (Format, Format),
     ) -> Result<(LayerScaleSet, LayerReport), Error> {
         let (index, methods) = (layer.k.layer(), target.methods);
+        let by = |tensor: &TensorObserver, observer, format| {
+            tensor.scales(observer, format, target.strategy)
+        };
+        // Where the attention observer is asked, this is its lower bound.
         let of = |tensor: &TensorObserver, method: Method, format: Format| match method {
-            Method::Values(observer) => tensor.scales(observer, format, target.strategy),
-            Method::Attention => tensor.scales(Observer::Absmax, format, target.strategy),
+            Method::Values(observer) => by(tensor, observer, format),
+            Method::Attention => by(tensor, Observer::Mse, format),
         };
         let mut k = of(&layer.k, methods.k, k_format)?;
         let mut v = of(&layer.v, methods.v, v_format)?;
@@ -229,13 +233,16 @@ impl Calibrator {
             let attention = self.decoder.attention_shape(index);
             let trial = Trial::new(attention, heads, width, &self.observed.kept, index)?;
             if methods.k == Method::Attention {
-                k = trial.k(k_format, &k)?;
+                let full = &by(&layer.k, Observer::Absmax, k_format)?;
+                k = trial.k(k_format, Bounds { full, floor: &k })?;
             }
             if methods.v == Method::Attention {
-                v = trial.v((k_format, &k), v_format, &v)?;
+                let full = &by(&layer.v, Observer::Absmax, v_format)?;
+                v = trial.v((k_format, &k), v_format, Bounds { full, floor: &v })?;
             }
             if let Some(q) = q.as_mut().filter(|_| methods.q == Method::Attention) {
-                *q = trial.q(k_format, q)?;
+                let full = &by(&layer.q, Observer::Absmax, k_format)?;
+                *q = trial.q(k_format, Bounds { full, floor: q })?;
             }
         }
         let tensor = |seen: &TensorObserver, method: Method, format, used: &ScaleValue| {

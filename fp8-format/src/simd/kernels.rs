@@ -7,6 +7,10 @@ use crate::scalar;
 use crate::simd::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::avx2::{absmax as avx2_absmax, slices as avx2};
+#[cfg(all(target_arch = "x86_64", feature = "unverified-simd"))]
+use crate::simd::avx512;
+#[cfg(all(target_arch = "aarch64", feature = "unverified-simd"))]
+use crate::simd::neon;
 use crate::source::Source;
 
 /// Slice kernels from and to `S`, for codes `C`. Lengths and scales are checked by the callers.
@@ -24,12 +28,23 @@ impl<S: Source, C: Code> Kernels<S, C> {
     const AVX2: Self =
         Self { encode: avx2::encode, decode: avx2::decode, absmax: avx2_absmax::absmax };
 
+    #[cfg(all(target_arch = "x86_64", feature = "unverified-simd"))]
+    const AVX512: Self =
+        Self { encode: avx512::encode, decode: avx512::decode, absmax: avx512::absmax };
+
+    #[cfg(all(target_arch = "aarch64", feature = "unverified-simd"))]
+    const NEON: Self = Self { encode: neon::encode, decode: neon::decode, absmax: neon::absmax };
+
     /// The kernels for the instruction set of this processor.
     #[inline]
     pub(crate) fn get() -> &'static Self {
         match Isa::detected() {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => &Self::AVX2,
+            #[cfg(all(target_arch = "x86_64", feature = "unverified-simd"))]
+            Isa::Avx512 => &Self::AVX512,
+            #[cfg(all(target_arch = "aarch64", feature = "unverified-simd"))]
+            Isa::Neon => &Self::NEON,
             _ => &Self::SCALAR,
         }
     }

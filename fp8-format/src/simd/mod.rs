@@ -28,8 +28,14 @@
 
 #[cfg(target_arch = "x86_64")]
 pub mod avx2;
+#[cfg(all(target_arch = "x86_64", feature = "unverified-simd"))]
+mod avx512;
 mod isa;
 mod kernels;
+#[cfg(feature = "unverified-simd")]
+mod lanes;
+#[cfg(all(target_arch = "aarch64", feature = "unverified-simd"))]
+mod neon;
 
 pub use isa::Isa;
 pub(crate) use kernels::Kernels;

@@ -2,13 +2,10 @@
 //!
 //! The error as a function of the scale has many minima: every code that moves across a value
 //! makes one. So it is looked at on a grid, from twice the scale of absmax (for FP8, where nothing
-//! is lost by it and the steps fall elsewhere) down to a sixteenth, then finer around the best.
+//! is lost by it and the steps fall elsewhere) down to a small part, then finer around the best.
 
 use super::format::Format;
 use super::histogram::Points;
-
-/// Octaves below the scale of absmax.
-const OCTAVES: i32 = 4;
 
 /// How finely scales are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +14,8 @@ pub struct Grid {
     pub coarse: u16,
     /// Steps between two of those that are tried around the best.
     pub fine: u16,
+    /// Octaves below the scale of absmax that are tried.
+    pub below: u16,
 }
 
 impl Points {
@@ -46,7 +45,8 @@ pub fn least_error<E>(
 ) -> Result<Vec<f32>, E> {
     let steps = |octaves: i32| octaves * i32::from(grid.coarse) * i32::from(grid.fine);
     // Larger scales than that of absmax lose accuracy when all steps are of one size.
-    let (lowest, highest) = (-steps(OCTAVES), if format.is_uniform() { 0 } else { steps(1) });
+    let (lowest, highest) =
+        (-steps(i32::from(grid.below)), if format.is_uniform() { 0 } else { steps(1) });
     let one_octave = f64::from(steps(1).max(1));
     // A scale that is not usable is replaced by the full one: never better than what is there.
     let scale = |full: f32, step: i32| {

@@ -11,7 +11,7 @@ use crate::scheme::Strategy;
 use crate::{Error, ScaleValue};
 
 /// Finer changes the error by less than the bins are wrong.
-const GRID: Grid = Grid { coarse: 32, fine: 4 };
+const GRID: Grid = Grid { coarse: 32, fine: 4, below: 4 };
 
 /// Observes the rows of one tensor.
 #[derive(Clone, Debug)]

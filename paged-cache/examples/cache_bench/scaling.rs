@@ -80,23 +80,30 @@ fn strewn(blocks: usize) -> f64 {
     time(&mut cache)
 }
 
+/// Sequences of either pool: as many as share 10 thousand blocks in appends of [`TOKENS`].
+const SEQUENCES: u64 = 78;
+/// Appends to each: many, so that a large pool does not run in one small warm corner.
+const APPENDS: usize = 64;
+
 fn time(cache: &mut paged_cache::PagedCache) -> f64 {
     let free = cache.num_free_blocks();
-    // Many at once, so that the 10M pool does not run in one small warm corner.
-    let runs = (free / (TOKENS / BLOCK_SIZE)).min(5000);
-    for run in 0..runs as u64 {
-        cache.admit(SeqId(1_000_000 + run), &[]).expect("empty");
+    let blocks = TOKENS / BLOCK_SIZE;
+    let appends = (free / blocks / SEQUENCES as usize).min(APPENDS);
+    for seq in 0..SEQUENCES {
+        cache.admit(SeqId(1_000_000 + seq), &[]).expect("empty");
     }
-    median(5, || {
+    median(if appends == APPENDS { 5 } else { 5 * APPENDS }, || {
         let start = Instant::now();
-        for run in 0..runs as u64 {
-            cache.append(SeqId(1_000_000 + run), TOKENS).expect("room");
+        for _ in 0..appends {
+            for seq in 0..SEQUENCES {
+                cache.append(SeqId(1_000_000 + seq), TOKENS).expect("room");
+            }
         }
-        for run in 0..runs as u64 {
-            cache.truncate(SeqId(1_000_000 + run), 0).expect("there");
+        for seq in 0..SEQUENCES {
+            cache.truncate(SeqId(1_000_000 + seq), 0).expect("there");
         }
         let time = start.elapsed().as_nanos() as f64;
         assert_eq!(cache.num_free_blocks(), free);
-        time / (runs * TOKENS / BLOCK_SIZE) as f64
+        time / (appends * SEQUENCES as usize * blocks) as f64
     })
 }

@@ -1,5 +1,9 @@
 //! `cargo xtask kernels`: the CUDA kernels that ship, and those that tests run.
 
+mod budget;
+mod build;
+mod manifest;
+mod shipped;
 mod tests_ptx;
 
 use anyhow::{Result, bail};
@@ -7,12 +11,16 @@ use anyhow::{Result, bail};
 use crate::args::Args;
 pub(crate) use tests_ptx::run as test_ptx;
 
-/// `kernels --tests`: the PTX of the emulator's test kernels.
+/// `kernels` rebuilds `attn-kernels/ptx`; `--check` compares it byte for byte with a fresh build
+/// and holds it against its budget; `--only TEXT` restricts both to files whose name contains it;
+/// `--tests` makes the PTX of the emulator's test kernels instead.
 pub(crate) fn run(mut args: Args) -> Result<()> {
-    let tests = args.flag("--tests");
+    let (tests, check) = (args.flag("--tests"), args.flag("--check"));
+    let only = args.value("--only")?;
     args.finish()?;
-    if !tests {
-        bail!("kernels needs --tests");
+    match (tests, check) {
+        (true, false) if only.is_none() => tests_ptx::run(),
+        (true, _) => bail!("--tests stands alone"),
+        (false, check) => build::run(check, only.as_deref()),
     }
-    tests_ptx::run()
 }

@@ -48,7 +48,7 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     include.push(toolkit.headers());
     let mut text = compile(&Nvrtc::load(&toolkit)?, &file, &arch, &include, &options)?;
     let assembled = if lower {
-        let (lowered, _, assembled) = ptxas::lower_version(&toolkit, &text, &arch)?;
+        let (lowered, _, assembled) = ptxas::lower_version(&toolkit, &text, &arch, None)?;
         text = lowered;
         assembled
     } else {
@@ -98,6 +98,7 @@ pub(crate) fn compile(
         fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let mut options = vec![format!("--gpu-architecture=compute_{number}")];
     options.extend(OPTIONS.map(str::to_owned));
+    options.extend(file.parent().map(|dir| format!("-I{}", dir.display())));
     options.extend(include.iter().map(|dir| format!("-I{}", dir.display())));
     options.extend_from_slice(extra);
     let name = file.file_name().unwrap_or_default().to_string_lossy();

@@ -59,30 +59,34 @@ pub(crate) fn assemble(toolkit: &Toolkit, ptx: &str, arch: &str) -> Result<Assem
 }
 
 /// The module with the least `.version` that ptxas assembles, and that version: the older, the
-/// more drivers take it.
+/// more drivers take it. `hint` is where to look first.
 pub(crate) fn lower_version(
     toolkit: &Toolkit,
     ptx: &str,
     arch: &str,
+    hint: Option<&str>,
 ) -> Result<(String, String, Assembled)> {
     let at = ptx.find(".version ").context("the PTX has no .version")?;
     let end = at + ptx[at..].find('\n').context("the PTX ends in its .version")?;
     let emitted = ptx[at + 9..end].trim();
     let with = |version: &str| format!("{}.version {version}{}", &ptx[..at], &ptx[end..]);
-    // What assembles at one version does at every later one, so the first that works is the least.
-    let (mut low, mut high) = (0, VERSIONS.len());
-    while low < high {
-        let middle = usize::midpoint(low, high);
-        if assemble(toolkit, &with(VERSIONS[middle]), arch).is_ok() {
-            high = middle;
-        } else {
-            low = middle + 1;
-        }
+    let try_at = |index: usize| assemble(toolkit, &with(VERSIONS[index]), arch).ok();
+    // What assembles at one version does at every later one, so the first that works is the least;
+    // too old a version fails at once, while success takes as long as assembling does.
+    let mut index = hint.and_then(|hint| VERSIONS.iter().position(|v| *v == hint)).unwrap_or(0);
+    let mut found = try_at(index);
+    while found.is_some() && index > 0 {
+        let Some(older) = try_at(index - 1) else { break };
+        (found, index) = (Some(older), index - 1);
     }
-    let version = VERSIONS.get(low).copied().unwrap_or(emitted);
-    let lowered = with(version);
-    let assembled = assemble(toolkit, &lowered, arch)?;
-    Ok((lowered, version.to_owned(), assembled))
+    while found.is_none() && index + 1 < VERSIONS.len() {
+        index += 1;
+        found = try_at(index);
+    }
+    match found {
+        Some(assembled) => Ok((with(VERSIONS[index]), VERSIONS[index].to_owned(), assembled)),
+        None => Ok((ptx.to_owned(), emitted.to_owned(), assemble(toolkit, ptx, arch)?)),
+    }
 }
 
 /// Reads `ptxas -v`.

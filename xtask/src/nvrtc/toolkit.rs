@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
 
@@ -64,10 +66,16 @@ impl Toolkit {
 
 /// A cubin as SASS, by `nvdisasm`, which is fetched if it is not there yet.
 pub(crate) fn disassemble(cubin: &[u8]) -> Result<String> {
+    static INSTALL: Mutex<()> = Mutex::new(());
     let dir = repo::target_dir().join("cuda").join("sass");
+    let guard = INSTALL.lock().unwrap_or_else(PoisonError::into_inner);
     install(&dir, DISASSEMBLER).context("the disassembler cannot be had")?;
     let program = find(&dir, "nvdisasm").context("the wheel holds no nvdisasm")?;
-    let file = repo::target_dir().join("cuda").join(format!("sass-{}.cubin", std::process::id()));
+    drop(guard);
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("sass-{}-{number}.cubin", std::process::id());
+    let file = repo::target_dir().join("cuda").join(name);
     fs::write(&file, cubin)?;
     let text = repo::output(Command::new(program).args(["--print-code"]).arg(&file));
     let _ = fs::remove_file(&file);

@@ -3,7 +3,8 @@
 /// A general register of a kernel, by its index in the file of its width.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Reg {
-    /// 8, 16 or 32 bits, held zero-extended in 32.
+    /// 8, 16 or 32 bits in 32. A register declared narrower may hold anything above its width
+    /// (`ld.s8` into a 16-bit register extends to 32): each reader cuts to its own type.
     R32(u32),
     /// 64 bits.
     R64(u32),
@@ -74,6 +75,8 @@ pub(crate) enum Special {
     Clock(bool),
     Clock64,
     GlobalTimer,
+    /// `%globaltimer_lo`, `%globaltimer_hi`.
+    GlobalTimerHalf(bool),
     DynamicSmemSize,
     TotalSmemSize,
     /// Cluster registers of a grid without clusters: size 1, rank 0.

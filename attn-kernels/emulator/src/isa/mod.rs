@@ -238,7 +238,8 @@ pub(crate) enum Op {
     /// `brx.idx`.
     BrxIdx { index: Src, targets: Box<[u32]> },
     /// `bar.sync/.arrive/.red`, `barrier.*`. `threads` counts threads; `None` = the whole CTA.
-    Barrier { kind: BarrierKind, id: Src, threads: Option<Src>, dst: Option<Reg>, pdst: Option<Pred>, p: Option<PredSrc> },
+    /// `aligned`: `bar.*` and `barrier.*.aligned`, all threads of the warp must come to it together.
+    Barrier { kind: BarrierKind, aligned: bool, id: Src, threads: Option<Src>, dst: Option<Reg>, pdst: Option<Pred>, p: Option<PredSrc> },
     /// `ret` in an entry and `exit`: the thread is done.
     Exit,
     /// `trap`, `brkpt`, a failed device-side assert.

@@ -16,6 +16,20 @@ pub fn store_codes<C: Code>(codes: __m256i, dst: &mut [C; 32]) {
     unsafe { _mm256_storeu_si256(dst.as_mut_ptr().cast(), codes) }
 }
 
+/// Writes 64 codes past the caches. They must be aligned to 32 bytes.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn stream_codes<C: Code>(low: __m256i, high: __m256i, dst: &mut [C; 64]) {
+    let dst = dst.as_mut_ptr().cast::<__m256i>();
+    debug_assert!(dst.is_aligned());
+    // SAFETY: a code is one byte of which every pattern is valid, so the array is the 64 bytes of
+    // two stores; the caller has aligned it.
+    unsafe {
+        _mm256_stream_si256(dst, low);
+        _mm256_stream_si256(dst.add(1), high);
+    }
+}
+
 /// The codes of eight lanes, in the lower half of the result.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 
 use super::decode::{load_codes_x32, raw_f32x32, raw_factor};
-use super::encode::{encode as encode_lanes, store_codes};
+use super::encode::{encode as encode_lanes, store_codes, stream_codes};
 use super::streams::{part_len, prefetch, split, split_mut};
 use super::wide::{load32, store_decoded};
 use crate::code::Code;
@@ -34,25 +34,70 @@ fn encode_as<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
     dst: &mut [C],
 ) {
     let scale = _mm256_set1_ps(scale);
-    let (blocks, rest) = src.as_chunks::<32>();
-    let (coded, coded_rest) = dst.as_chunks_mut::<32>();
-    let part = part_len(blocks);
-    let (parts, blocks) = split(blocks, part);
+    if size_of_val(src) < STREAM_FROM {
+        return encode_near::<S, C, SATURATE, SCALED>(src, scale, dst);
+    }
+    // Up to a cache line's boundary, then whole lines past the cache.
+    let head = dst.as_ptr().align_offset(64).min(dst.len());
+    let (src_head, src) = src.split_at(head);
+    let (dst_head, dst) = dst.split_at_mut(head);
+    encode_near::<S, C, SATURATE, SCALED>(src_head, scale, dst_head);
+    let (runs, rest) = src.as_chunks::<RUN>();
+    let (coded, coded_rest) = dst.as_chunks_mut::<RUN>();
+    let part = part_len(runs);
+    let (parts, runs) = split(runs, part);
     let (mut coded_parts, coded) = split_mut(coded, part);
     for i in 0..part {
-        for (blocks, coded) in parts.iter().zip(&mut coded_parts) {
-            prefetch(&blocks[i]);
-            encode_block::<S, C, SATURATE, SCALED>(&blocks[i], scale, &mut coded[i]);
+        for (runs, coded) in parts.iter().zip(&mut coded_parts) {
+            encode_run::<S, C, SATURATE, SCALED>(&runs[i], scale, &mut coded[i]);
         }
     }
+    for (run, codes) in runs.iter().zip(coded) {
+        encode_run::<S, C, SATURATE, SCALED>(run, scale, codes);
+    }
+    encode_near::<S, C, SATURATE, SCALED>(rest, scale, coded_rest);
+    _mm_sfence();
+}
+
+/// Elements taken from one stream before the next has its turn: four lines of codes, so that few
+/// lines are open for writing at any time.
+const RUN: usize = 256;
+
+/// Whole cache lines of codes, written past the caches.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn encode_run<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
+    src: &[S; RUN],
+    scale: __m256,
+    dst: &mut [C; RUN],
+) {
+    let (blocks, _) = src.as_chunks::<32>();
+    let (lines, _) = dst.as_chunks_mut::<64>();
+    for (pair, line) in blocks.chunks_exact(2).zip(lines) {
+        prefetch(&pair[0]);
+        prefetch(&pair[1]);
+        let low = encode_block::<S, C, SATURATE, SCALED>(&pair[0], scale);
+        let high = encode_block::<S, C, SATURATE, SCALED>(&pair[1], scale);
+        stream_codes(low, high, line);
+    }
+}
+
+#[target_feature(enable = "avx2,f16c")]
+fn encode_near<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
+    src: &[S],
+    scale: __m256,
+    dst: &mut [C],
+) {
+    let (blocks, rest) = src.as_chunks::<32>();
+    let (coded, coded_rest) = dst.as_chunks_mut::<32>();
     for (block, codes) in blocks.iter().zip(coded) {
-        encode_block::<S, C, SATURATE, SCALED>(block, scale, codes);
+        store_codes(encode_block::<S, C, SATURATE, SCALED>(block, scale), codes);
     }
     if !rest.is_empty() {
         let mut block = [S::from_f32(0.0); 32];
         let mut codes = [C::encode(0.0, Overflow::Saturate); 32];
         block[..rest.len()].copy_from_slice(rest);
-        encode_block::<S, C, SATURATE, SCALED>(&block, scale, &mut codes);
+        store_codes(encode_block::<S, C, SATURATE, SCALED>(&block, scale), &mut codes);
         coded_rest.copy_from_slice(&codes[..rest.len()]);
     }
 }
@@ -62,15 +107,14 @@ fn encode_as<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
 fn encode_block<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
     src: &[S; 32],
     scale: __m256,
-    dst: &mut [C; 32],
-) {
+) -> __m256i {
     let (mut x, signs) = load32(src);
     if SCALED {
         for x in &mut x {
             *x = _mm256_div_ps(*x, scale);
         }
     }
-    store_codes(encode_lanes::<S, C, SATURATE>(x, signs), dst);
+    encode_lanes::<S, C, SATURATE>(x, signs)
 }
 
 /// Decodes `src × scale`. The slices are of one length; the scale is finite and above zero.
@@ -95,8 +139,9 @@ pub(in crate::simd) fn decode<C: Code, D: Source>(src: &[C], scale: f32, dst: &m
     _mm_sfence();
 }
 
-/// From this many bytes on, a destination is written past the caches: it would not stay in them,
-/// and an ordinary store reads each line first.
+/// From this many bytes of floats on, the other side is written past the caches, and codes are
+/// encoded in several places at once: nothing would stay in the caches, and an ordinary store reads
+/// each line first.
 const STREAM_FROM: usize = 32 << 20;
 
 #[target_feature(enable = "avx2,f16c")]

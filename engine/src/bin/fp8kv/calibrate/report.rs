@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use engine::calibrate::{Report, TensorReport, heat_map};
+use engine::calibrate::{HeadReport, Report, TensorReport, heat_map};
 
 use crate::failure::Failure;
 use crate::table::{Align, Table};
@@ -98,14 +98,13 @@ pub(super) fn summary(report: &Report, out: &Path) -> String {
 
 fn of_tensor(tensor: &TensorReport) -> [String; 6] {
     let heads = || tensor.heads.iter();
-    let mean = |of: fn(&engine::calibrate::HeadReport) -> f64| {
-        heads().map(of).sum::<f64>() / tensor.heads.len() as f64
-    };
+    let mean =
+        |of: fn(&HeadReport) -> f64| heads().map(of).sum::<f64>() / tensor.heads.len() as f64;
     let low = tensor.scale.iter().copied().fold(f32::INFINITY, f32::min);
     let high = tensor.scale.iter().copied().fold(0.0, f32::max);
     let worst = heads().filter_map(|h| h.sqnr_db).fold(f64::INFINITY, f64::min);
     [
-        format!("{:.4}", heads().map(|h| h.absmax()).fold(0.0, f32::max)),
+        format!("{:.4}", heads().map(HeadReport::absmax).fold(0.0, f32::max)),
         low.to_string(),
         if low < high { high.to_string() } else { String::new() },
         share(mean(|h| h.saturated)),

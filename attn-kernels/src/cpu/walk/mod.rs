@@ -1,6 +1,9 @@
 //! One task: its chunks from left to right, each reduced by itself, merged or put aside.
 
+mod columns;
+
 use std::ops::Range;
+use std::sync::atomic::Ordering;
 
 use crate::backend::KvCache;
 use crate::batch::Sequence;
@@ -10,7 +13,7 @@ use crate::cpu::work::{Task, rows_per_head, span};
 use crate::mem::{Claims, f32_bytes};
 use crate::plan::{CHUNK, Plan};
 use crate::scales::LayerScales;
-use crate::shape::CacheShape;
+use crate::shape::{CacheShape, Side};
 
 /// Tokens converted in registers between two visits of the same sums.
 const PIECE: usize = 16;
@@ -50,19 +53,13 @@ pub(crate) struct Workspace {
     tile: Vec<f32>,
 }
 
-/// K or V of a sequence.
-#[derive(Clone, Copy, PartialEq)]
-enum Side {
-    K,
-    V,
-}
-
 /// Runs a task. States of its chunks go to `partials` if it has a place there, else it finishes
 /// its rows.
 pub(crate) fn run(call: &Call<'_>, task: &Task, ws: &mut Workspace, partials: &Claims<'_>) {
     let walk = Walk::new(call, task);
     let (rows, d) = (walk.rows * walk.heads(), walk.d);
     walk.gather_queries(ws);
+    walk.round_queries(ws);
     ws.scores.resize(rows * SCORE_STRIDE, 0.0);
     ws.tile.resize(TILE_TOKENS * d, 0.0);
     ws.out.clear();
@@ -196,7 +193,7 @@ impl<'a> Walk<'a> {
         let seen = self.span.0.max(base)..self.span.1.min(base + CHUNK);
         self.note_visible(base, ws);
         self.scores(base, seen.clone(), ws);
-        self.softmax(base, ws);
+        self.softmax(base, &seen, ws);
         ws.chunk_out.clear();
         ws.chunk_out.resize(self.heads() * self.rows * self.d, 0.0);
         self.values(base, seen, ws);
@@ -236,13 +233,15 @@ impl<'a> Walk<'a> {
         });
     }
 
-    fn softmax(&self, base: usize, ws: &mut Workspace) {
+    fn softmax(&self, base: usize, seen: &Range<usize>, ws: &mut Workspace) {
         let attention = self.call.plan.attention();
         ws.chunk_stats.clear();
         for head in self.task.heads.0..self.task.heads.1 {
             let factor = f64::from(attention.softmax_scale)
                 * f64::from(self.call.scales.k.get(head))
                 * f64::from(self.call.kernels.k.factor);
+            let [k_scales, v_scales] =
+                [Side::K, Side::V].map(|side| self.columns(side, head, base, seen));
             for r in 0..self.rows {
                 let index = (head - self.task.heads.0) * self.rows + r;
                 let row = &mut ws.scores[index * SCORE_STRIDE..(index + 1) * SCORE_STRIDE];
@@ -258,8 +257,13 @@ impl<'a> Walk<'a> {
                     (slope, position as f32 - base as f32)
                 });
                 let soft_cap = attention.variant.soft_cap;
+                let factor = factor * f64::from(self.query_factor(index));
                 let map = ScoreMap { factor: factor as f32, soft_cap, alibi };
-                ws.chunk_stats.push((self.call.kernels.softmax)(row, visible, &map));
+                columns::scale(row, visible, k_scales.as_ref());
+                let mut stats = (self.call.kernels.softmax)(row, visible, &map);
+                stats.sum = self.round_weights(row, visible).unwrap_or(stats.sum);
+                columns::scale(row, visible, v_scales.as_ref());
+                ws.chunk_stats.push(stats);
             }
         }
     }
@@ -307,13 +311,13 @@ impl<'a> Walk<'a> {
             let (here, ahead) = (self.place(side, from), self.place(next_side, next));
             let heads = self.task.heads.0..self.task.heads.1;
             let suspect = &here.buffer.suspect(here.block)[heads.clone()];
-            for (head, &suspect) in heads.zip(suspect) {
+            for (head, suspect) in heads.zip(suspect) {
                 let tokens = Tokens {
                     bytes: &here.bytes[head * here.head_stride..],
                     stride: here.token_stride,
                     count,
                     head_dim: self.d,
-                    suspect,
+                    suspect: suspect.load(Ordering::Relaxed),
                     ahead: ahead.bytes.as_ptr().wrapping_add(head * ahead.head_stride),
                 };
                 f(head - self.task.heads.0, from, &tokens);
@@ -325,17 +329,13 @@ impl<'a> Walk<'a> {
     /// Where token `t` of the first head is.
     fn place(&self, side: Side, t: usize) -> Place<'a> {
         let (cache, shape) = (self.call.cache, &self.call.cache.shape);
-        let (buffer, stored) = match side {
-            Side::K => (&cache.k, shape.k_type),
-            Side::V => (&cache.v, shape.v_type),
-        };
+        let map = shape.codes(side);
+        let buffer = cache.buffer(side);
         // The block size is a power of two.
         let shift = shape.block_size.trailing_zeros();
         let block = self.table[t >> shift] as usize;
-        let size = stored.size();
-        let bytes = &buffer.bytes()[shape.element(block, t & (shape.block_size - 1), 0) * size..];
-        let head_stride = shape.head_stride() * size;
-        Place { buffer, block, bytes, token_stride: shape.token_stride() * size, head_stride }
+        let bytes = &buffer.bytes()[map.at(block, t & (shape.block_size - 1), 0).start..];
+        Place { buffer, block, bytes, token_stride: map.token, head_stride: map.head }
     }
 }
 

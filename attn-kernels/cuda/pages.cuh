@@ -1,0 +1,86 @@
+//! From a position in a sequence to bytes in its blocks: page ids read ahead, tiles of tokens
+//! copied to shared memory.
+#pragma once
+#include "async.cuh"
+
+/// Smallest block: a chunk spans at most this many pages.
+constexpr u32 MAX_PAGES = CHUNK / 8;
+/// Chunks whose page ids are held: the one in use, two ahead, and one that may still be in use.
+constexpr u32 PAGE_SLOTS = 4;
+
+/// One side (K or V) of one head, in bytes.
+struct Side {
+    const u8 *base;
+    u64 block_stride;
+    u32 token_stride;
+};
+
+/// The positions of a sequence that a CTA reads: `[from, to)`; nothing outside is touched.
+struct Span {
+    u32 from, to;
+};
+
+/// Page ids in shared memory, `PAGE_SLOTS` chunks of them.
+struct Pages {
+    const u32 *table;
+    u32 *ids;
+    u32 block_shift;
+
+    /// Starts copying a chunk's ids. A warp's work; part of the thread's current group.
+    DEVICE void fetch(u32 chunk, Span span, u32 lane) const {
+        u32 count = CHUNK >> block_shift;
+        if (lane < count) {
+            u32 page = chunk * count + lane;
+            bool needed = (page << block_shift) < span.to;
+            u32 *to = ids + (chunk % PAGE_SLOTS) * MAX_PAGES + lane;
+            copy4(shared_address(to), table + (needed ? page : 0), needed);
+        }
+    }
+
+    DEVICE u32 id(u32 position) const {
+        u32 slot = (position / CHUNK) % PAGE_SLOTS;
+        return ids[slot * MAX_PAGES + ((position % CHUNK) >> block_shift)];
+    }
+
+    DEVICE u32 offset(u32 position) const { return position & ((1u << block_shift) - 1); }
+};
+
+/// How a tile of `TOKENS` rows of `UNITS` × 16 bytes lies in shared memory. A unit's place is
+/// changed within its row so that the loads below meet no bank twice.
+template <u32 TOKENS, u32 UNITS> struct Tile {
+    static constexpr u32 BYTES = TOKENS * UNITS * 16;
+
+    /// K: eight lanes read 4 units each of tokens t and t + 4.
+    DEVICE static u32 k_unit(u32 token, u32 unit) {
+        return UNITS % 8 == 0 ? unit ^ ((token >> 2 & 1) << 2) : unit;
+    }
+
+    /// V: lanes read up to 32 bytes each of tokens t, t + 1, t + 2, t + 3.
+    DEVICE static u32 v_unit(u32 token, u32 unit) {
+        if constexpr (UNITS % 8 == 0) return unit ^ ((token & 3) << 1);
+        if constexpr (UNITS % 4 == 0) return unit ^ ((token >> 1 & 1) << 1);
+        return unit;
+    }
+
+    /// Starts copying the tokens at `first`; zeros for those outside the span.
+    template <bool K, u32 THREADS>
+    DEVICE static void fetch(u32 shared, const Side &side, const Pages &pages, u32 first, Span span,
+                             u32 thread) {
+        constexpr u32 ALL = TOKENS * UNITS;
+#pragma unroll
+        for (u32 i = 0; i < (ALL + THREADS - 1) / THREADS; i++) {
+            u32 index = thread + i * THREADS;
+            if (ALL % THREADS != 0 && index >= ALL) break;
+            u32 token = index / UNITS, unit = index % UNITS;
+            u32 position = first + token;
+            bool valid = position >= span.from && position < span.to;
+            const u8 *from = side.base;
+            if (valid) {
+                from += pages.id(position) * side.block_stride +
+                        pages.offset(position) * (u64)side.token_stride + unit * 16;
+            }
+            u32 place = K ? k_unit(token, unit) : v_unit(token, unit);
+            copy16(shared + (token * UNITS + place) * 16, from, valid);
+        }
+    }
+};

@@ -1,0 +1,193 @@
+//! `cvt` (PTX ISA, "Data Movement and Conversion Instructions: cvt").
+
+use super::super::line::Line;
+use super::super::special::special;
+use super::super::types::Ty;
+use super::Lowered;
+use super::float::ROUNDINGS;
+use crate::isa::{Cvt, FloatMods, Num, Op, Round, Src};
+use crate::ptx::PtxError;
+use crate::ptx::ast::Kind;
+
+const PLAIN: &str = "u8 u16 u32 u64 s8 s16 s32 s64 f16 bf16 f32 f64";
+const INTEGRAL: &[(&str, Round)] =
+    &[("rni", Round::Rni), ("rzi", Round::Rzi), ("rmi", Round::Rmi), ("rpi", Round::Rpi)];
+
+pub(super) fn cvt(line: &mut Line<'_, '_, '_>) -> Lowered {
+    if line.flag("pack") {
+        return Err(line.unsupported("cvt.pack"));
+    }
+    let missing = "a type is missing";
+    let to = line.any_ty().ok_or_else(|| line.invalid(missing))?;
+    let from = line.any_ty().ok_or_else(|| line.invalid(missing))?;
+    let plain = |ty: Ty| PLAIN.split(' ').any(|name| name == ty.name);
+    if plain(to) && plain(from) { scalar(line, to, from) } else { packed(line, to, from) }
+}
+
+fn scalar(line: &mut Line<'_, '_, '_>, to: Ty, from: Ty) -> Lowered {
+    let (to_float, from_float) = (to.is_float(), from.is_float());
+    let mut mods = FloatMods::NONE;
+    let narrows = to_float
+        && (!from_float
+            || to.bits() < from.bits()
+            || (to.bits() == from.bits() && to.num != from.num));
+    let same = to_float && to.num == from.num;
+    if (from_float && !to_float) || same {
+        mods.round = line.pick(INTEGRAL).unwrap_or(Round::None);
+        if !same && mods.round == Round::None {
+            return Err(line.invalid("one of .rni .rzi .rmi .rpi is missing"));
+        }
+    } else if narrows {
+        mods.round = line.need(ROUNDINGS)?;
+    }
+    // What flushes is f32, on either side.
+    let f32_there = to.num == Num::F32 || from.num == Num::F32;
+    mods.ftz = f32_there && line.flag("ftz");
+    let clips = !to_float && !from_float && !holds(to, from);
+    if clips || (!to_float && from_float) || (to_float && to.num != Num::Bf16) {
+        mods.sat = line.flag("sat");
+    }
+    let from_f32 = from.num == Num::F32 && matches!(to.num, Num::F16 | Num::Bf16);
+    let mut satfinite = false;
+    if from_f32 && matches!(mods.round, Round::Rn | Round::Rz) && !mods.sat {
+        mods.relu = line.flag("relu");
+        satfinite = line.flag("satfinite");
+    }
+    line.end(2..=2)?;
+    let brain = |ty: Ty| ty.num == Num::Bf16;
+    if brain(to) || brain(from) {
+        let other = if brain(to) { from } else { to };
+        let new = other.num != Num::F32 || mods.ftz;
+        let rounded = brain(to) && !matches!(mods.round, Round::Rn | Round::Rz);
+        if new || rounded || brain(from) && mods.sat {
+            line.since(&format!("cvt.{}.{}", to.name, from.name), 90, (7, 8))?;
+        } else {
+            line.since(&format!("cvt.{}.{}", to.name, from.name), 80, (7, 0))?;
+        }
+    }
+    if mods.relu {
+        line.since("cvt.relu", 80, (7, 0))?;
+    }
+    if satfinite {
+        line.since("cvt.satfinite to f16 and bf16", 80, (8, 1))?;
+    }
+    let dst = line.dst_wide(0, to)?;
+    let a = source(line, from)?;
+    Ok(Op::Cvt { cvt: Cvt { from: from.num, to: to.num, mods, satfinite }, dst, a })
+}
+
+/// Whether every value of `from` is one of `to`.
+fn holds(to: Ty, from: Ty) -> bool {
+    match (to.num.signed(), from.num.signed()) {
+        (true, false) => to.bits() > from.bits(),
+        (false, true) => false,
+        _ => to.bits() >= from.bits(),
+    }
+}
+
+/// The operand; a special register is read into a register of its own first.
+fn source(line: &mut Line<'_, '_, '_>, from: Ty) -> Result<Src, PtxError> {
+    if let Kind::Name(name) = line.operand(1)?.kind
+        && let Some((_, bits, _)) = special(name)
+        && !from.is_float()
+    {
+        let reg = line.body.files.reg(name, bits);
+        if let Some((op, _)) = line.special(1, reg)? {
+            if from.bits() > bits {
+                let what = format!("type .{}, the special register has {bits} bits", from.name);
+                return Err(line.invalid(what));
+            }
+            line.emit(op)?;
+            return Ok(Src::Reg(reg));
+        }
+    }
+    if from.is_half() && matches!(line.operand(1)?.kind, Kind::Int { .. }) {
+        return Err(line.invalid(format!("an integer where .{} is wanted", from.name)));
+    }
+    line.src_wide(1, from)
+}
+
+/// What the forms with packed types share.
+struct Form {
+    /// Roundings that it has.
+    rounds: &'static [(&'static str, Round)],
+    relu: bool,
+    /// `.satfinite`: never, maybe, always.
+    satfinite: Option<bool>,
+    sm: u32,
+    version: (u32, u32),
+    /// Whether only `sm_NNa` has it.
+    specific: bool,
+}
+
+const RN: &[(&str, Round)] = &[("rn", Round::Rn)];
+const RN_RZ: &[(&str, Round)] = &[("rn", Round::Rn), ("rz", Round::Rz)];
+const RZ_RP: &[(&str, Round)] = &[("rz", Round::Rz), ("rp", Round::Rp)];
+const RNA_RN_RZ: &[(&str, Round)] = &[("rna", Round::Rna), ("rn", Round::Rn), ("rz", Round::Rz)];
+
+fn form(to: Num, from: Num) -> Option<Form> {
+    use Num::{Bf16x2, E2m1x2, E2m3x2, E3m2x2, E4m3x2, E5m2x2, F16x2, F32, Tf32, Ue8m0x2};
+    let form = |rounds, relu, satfinite, sm, version| Form {
+        rounds,
+        relu,
+        satfinite,
+        sm,
+        version,
+        specific: sm == 100,
+    };
+    Some(match (to, from) {
+        (F16x2 | Bf16x2, F32) => form(RN_RZ, true, Some(false), 80, (7, 0)),
+        (Tf32, F32) => form(RNA_RN_RZ, true, Some(false), 80, (7, 0)),
+        (E4m3x2 | E5m2x2, F32 | F16x2) => form(RN, true, Some(true), 89, (7, 8)),
+        (F16x2, E4m3x2 | E5m2x2) => form(RN, true, None, 89, (7, 8)),
+        (E2m3x2 | E3m2x2 | E2m1x2, F32) => form(RN, true, Some(true), 100, (8, 6)),
+        (F16x2, E2m3x2 | E3m2x2 | E2m1x2) => form(RN, true, None, 100, (8, 6)),
+        (Ue8m0x2, F32 | Bf16x2) => form(RZ_RP, false, Some(false), 100, (8, 6)),
+        (Bf16x2, Ue8m0x2) => form(RN, false, None, 100, (8, 6)),
+        _ => return None,
+    })
+}
+
+fn packed(line: &mut Line<'_, '_, '_>, to: Ty, from: Ty) -> Lowered {
+    let name = format!("cvt.{}.{}", to.name, from.name);
+    let Some(form) = form(to.num, from.num) else {
+        return Err(line.unsupported(format!("conversion {name}")));
+    };
+    let mut mods = FloatMods::NONE;
+    mods.round = line.need(form.rounds)?;
+    mods.relu = form.relu && mods.round != Round::Rna && line.flag("relu");
+    let satfinite = form.satfinite.is_some() && line.flag("satfinite");
+    if form.satfinite == Some(true) && !satfinite {
+        return Err(line.invalid(format!("{name} without .satfinite")));
+    }
+    let pair = from.num == Num::F32 && to.num != Num::Tf32;
+    let operands = if pair { 3 } else { 2 };
+    line.end(operands..=operands)?;
+    // PTX ISA, "cvt", notes: e4m3x2 and e5m2x2 came to sm_90 with PTX 7.8, to sm_89 with 8.1.
+    let old = form.sm == 89 && line.body.unit.sm < 90;
+    line.since(&name, form.sm, if old { (8, 1) } else { form.version })?;
+    if form.specific {
+        line.specific(&name)?;
+    }
+    if to.num == Num::Tf32 && mods.round != Round::Rna {
+        line.since(&format!("{name} with .rn or .rz"), 90, (7, 8))?;
+        if satfinite {
+            line.since(&format!("{name} with .rn.satfinite"), 100, (8, 6))?;
+        }
+    }
+    if satfinite && form.satfinite == Some(false) && form.sm == 80 {
+        line.since(&format!("{name} with .satfinite"), 80, (8, 1))?;
+    }
+    let cvt = Cvt { from: from.num, to: to.num, mods, satfinite };
+    let dst = if to.num == Num::F16x2 || to.num == Num::Bf16x2 {
+        line.dst_wide(0, to)?
+    } else {
+        line.dst(0, to)?
+    };
+    if pair {
+        let (a, b) = (line.src_wide(1, from)?, line.src_wide(2, from)?);
+        return Ok(Op::CvtPair { cvt, dst, a, b });
+    }
+    let a = line.src(1, from)?;
+    Ok(Op::Cvt { cvt, dst, a })
+}

@@ -1,0 +1,110 @@
+//! `mbarrier.*` (PTX ISA, "Parallel Synchronization and Communication Instructions: mbarrier").
+
+use super::super::line::Line;
+use super::super::types::Ty;
+use super::Lowered;
+use super::memory::scope;
+use crate::isa::{Mbarrier, Op, Space};
+use crate::ptx::PtxError;
+
+const SHARED: &[(&str, ())] = &[("shared", ()), ("shared::cta", ())];
+
+/// `.sem.scope`, and the space, which must be said: generic addresses of mbarriers are not there.
+fn place(line: &mut Line<'_, '_, '_>, orders: &[(&str, ())]) -> Result<(), PtxError> {
+    if line.pick(orders).is_some() {
+        line.since("ordering of mbarrier", 80, (8, 0))?;
+        scope(line)?;
+    }
+    if line.has("shared::cluster") {
+        return Err(line.unsupported("mbarrier of another CTA (.shared::cluster)"));
+    }
+    if line.pick(SHARED).is_none() {
+        return Err(line.unsupported("mbarrier without .shared::cta"));
+    }
+    line.ty("b64").map(|_| ())
+}
+
+pub(super) fn mbarrier(line: &mut Line<'_, '_, '_>) -> Lowered {
+    line.since("mbarrier", 80, (7, 0))?;
+    let action = line.need(&[
+        ("init", 0),
+        ("inval", 1),
+        ("expect_tx", 2),
+        ("complete_tx", 3),
+        ("arrive", 4),
+        ("arrive_drop", 5),
+        ("test_wait", 6),
+        ("try_wait", 7),
+        ("pending_count", 8),
+    ]);
+    // `.arrive.expect_tx` is an arrival.
+    Ok(Op::Mbarrier(match action? {
+        0 => {
+            place(line, &[])?;
+            line.end(2..=2)?;
+            Mbarrier::Init { bar: line.addr(0, Space::Shared)?.0, count: line.src(1, Ty::U32)? }
+        }
+        1 => {
+            place(line, &[])?;
+            line.end(1..=1)?;
+            Mbarrier::Inval { bar: line.addr(0, Space::Shared)?.0 }
+        }
+        action @ (2 | 3) => {
+            if action == 2 && (line.flag("arrive") || line.has("arrive_drop")) {
+                return Err(line.invalid(".expect_tx before .arrive"));
+            }
+            place(line, &[("relaxed", ())])?;
+            line.end(2..=2)?;
+            line.since("mbarrier transactions", 90, (8, 0))?;
+            let (bar, bytes) = (line.addr(0, Space::Shared)?.0, line.src(1, Ty::U32)?);
+            Mbarrier::Tx { bar, bytes, complete: action == 3 }
+        }
+        action @ (4 | 5) => arrive(line, action == 5)?,
+        action @ (6 | 7) => wait(line, action == 7)?,
+        _ => {
+            line.ty("b64")?;
+            line.end(2..=2)?;
+            Mbarrier::PendingCount { dst: line.dst(0, Ty::U32)?, state: line.src(1, Ty::B64)? }
+        }
+    }))
+}
+
+fn arrive(line: &mut Line<'_, '_, '_>, drop: bool) -> Result<Mbarrier, PtxError> {
+    let expect = line.flag("expect_tx");
+    let no_complete = !expect && line.flag("noComplete");
+    place(line, &[("release", ()), ("relaxed", ())])?;
+    line.end(if expect || no_complete { 3..=3 } else { 2..=3 })?;
+    if expect {
+        line.since("mbarrier transactions", 90, (8, 0))?;
+    }
+    let dst = line.dst_or_sink(0, Ty::B64)?;
+    if dst.is_none() {
+        line.since("mbarrier.arrive into `_`", 90, (8, 0))?;
+    }
+    let bar = line.addr(1, Space::Shared)?.0;
+    let number = if line.operands() == 3 { Some(line.src(2, Ty::U32)?) } else { None };
+    if number.is_some() && !expect && !no_complete {
+        line.since("mbarrier.arrive with a count", 90, (7, 8))?;
+    }
+    let (count, tx) = if expect { (None, number) } else { (number, None) };
+    Ok(Mbarrier::Arrive { dst, bar, count, tx, drop, no_complete })
+}
+
+fn wait(line: &mut Line<'_, '_, '_>, may_block: bool) -> Result<Mbarrier, PtxError> {
+    let parity = line.flag("parity");
+    place(line, &[("acquire", ()), ("relaxed", ())])?;
+    line.end(if may_block { 3..=4 } else { 3..=3 })?;
+    if may_block {
+        line.since("mbarrier.try_wait", 90, (7, 8))?;
+    } else if parity {
+        line.since("mbarrier.test_wait.parity", 80, (7, 1))?;
+    }
+    let dst = line.pred_dst(0)?;
+    let bar = line.addr(1, Space::Shared)?.0;
+    let state = line.src(2, if parity { Ty::U32 } else { Ty::B64 })?;
+    if line.operands() == 4 {
+        // A time hint.
+        line.src(3, Ty::U32)?;
+    }
+    Ok(Mbarrier::Wait { dst, bar, state, parity, may_block })
+}

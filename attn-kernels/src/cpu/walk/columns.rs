@@ -1,0 +1,92 @@
+//! What happens to a chunk's rows beside the kernels: scales per token, and rounding where the
+//! arithmetic asks for it. Each is small against the dot products of a chunk.
+
+use std::ops::Range;
+
+use super::{Walk, Workspace};
+use crate::element;
+use crate::math::default_prob_scale;
+use crate::plan::CHUNK;
+use crate::shape::Side;
+
+/// One factor per token of a chunk.
+pub(super) type Columns = [f32; CHUNK];
+
+impl Walk<'_> {
+    /// A head's dynamic scales in the chunk at `base`, of the tokens `seen`; `None` where the side
+    /// has none.
+    pub(super) fn columns(
+        &self,
+        side: Side,
+        head: usize,
+        base: usize,
+        seen: &Range<usize>,
+    ) -> Option<Columns> {
+        let shape = &self.call.cache.shape;
+        if !shape.per_token_head(side) {
+            return None;
+        }
+        let mut columns = [0.0; CHUNK];
+        let block_size = shape.block_size;
+        for index in seen.start / block_size..seen.end.div_ceil(block_size) {
+            // Blocks do not reach over chunks: their size divides 256.
+            let to = &mut columns[index * block_size - base..][..block_size];
+            let stored = self.call.cache.buffer(side).scales(self.table[index] as usize, head)?;
+            for (to, &from) in to.iter_mut().zip(stored.as_chunks().0) {
+                *to = f32::from_le_bytes(from);
+            }
+        }
+        Some(columns)
+    }
+
+    /// Makes the queries what their codes mean, without the q scale, where the arithmetic rounds
+    /// them to FP8.
+    pub(super) fn round_queries(&self, ws: &mut Workspace) {
+        if !self.call.plan.attention().math.uses_q_scale() {
+            return;
+        }
+        let stored = self.call.cache.shape.k_type;
+        for (index, row) in ws.q.chunks_exact_mut(self.d).enumerate() {
+            element::round(stored, row, self.call.scales.q.get(self.query_head(index)));
+        }
+    }
+
+    /// The factor on a row's dot products that its query brings along.
+    pub(super) fn query_factor(&self, index: usize) -> f32 {
+        match self.call.plan.attention().math.uses_q_scale() {
+            true => self.call.scales.q.get(self.query_head(index)),
+            false => 1.0,
+        }
+    }
+
+    /// The query head of a row of the task, counted over its KV heads.
+    fn query_head(&self, index: usize) -> usize {
+        (self.task.heads.0 + index / self.rows) * self.group + index % self.rows % self.group
+    }
+
+    /// Rounds `exp(s − max)` to V's format where the arithmetic does that, and sums up the rest.
+    pub(super) fn round_weights(&self, row: &mut [f32], visible: (usize, usize)) -> Option<f32> {
+        if !self.call.plan.attention().math.uses_prob_scale() {
+            return None;
+        }
+        let stored = self.call.cache.shape.v_type;
+        let scale = self.call.scales.prob.unwrap_or(default_prob_scale(stored));
+        let row = &mut row[visible.0..visible.1];
+        element::round(stored, row, scale);
+        // In eight parts, so that the compiler may use SIMD. What a row sees of a chunk is the same
+        // however work is cut up, so the order is too.
+        let mut sums = [0.0f32; 8];
+        for (i, p) in row.iter_mut().enumerate() {
+            *p *= scale;
+            sums[i % 8] += *p;
+        }
+        Some(sums.into_iter().sum())
+    }
+}
+
+/// `row[i] *= columns[i]` for the visible tokens.
+pub(super) fn scale(row: &mut [f32], visible: (usize, usize), columns: Option<&Columns>) {
+    let Some(columns) = columns else { return };
+    let (from, to) = visible;
+    row[from..to].iter_mut().zip(&columns[from..to]).for_each(|(x, c)| *x *= c);
+}

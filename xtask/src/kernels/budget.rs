@@ -1,0 +1,125 @@
+//! What kernels may use, and what their machine code must hold: checked on every build.
+
+use super::manifest::{Kernel, Sass};
+
+/// Registers that leave room for the CTAs that shared memory allows.
+fn most_registers(kernel: &str) -> u32 {
+    match kernel {
+        name if name.starts_with("attention_") && name.contains("_d256_") => 255,
+        name if name.starts_with("attention_") => 168,
+        _ => 64,
+    }
+}
+
+/// Shared memory of a CTA on the architecture, in bytes (CUDA C++ programming guide, compute
+/// capabilities).
+fn most_shared(arch: &str) -> u32 {
+    match arch {
+        "sm_80" => 163 << 10,
+        "sm_90a" | "sm_100a" => 227 << 10,
+        _ => 99 << 10,
+    }
+}
+
+/// What is wrong with a kernel; nothing, if all is well.
+pub(crate) fn problems(arch: &str, kernel: &Kernel) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut at_most = |what: &str, value: u32, limit: u32| {
+        if value > limit {
+            problems.push(format!("{arch} {}: {value} {what}, at most {limit}", kernel.name));
+        }
+    };
+    at_most("registers", kernel.registers, most_registers(&kernel.name));
+    at_most("bytes spilled", kernel.spill_bytes, 0);
+    at_most("bytes of stack", kernel.stack, 0);
+    at_most("bytes of shared memory", kernel.shared, most_shared(arch));
+    if let Some(sass) = kernel.sass {
+        at_most("accesses to local memory", sass.local, 0);
+        let attention = kernel.name.starts_with("attention_");
+        if attention && sass.hmma == 0 {
+            problems.push(format!("{arch} {}: no HMMA", kernel.name));
+        }
+        if sass.wide_loads == 0 && kernel.name != "gather_kv" {
+            problems.push(format!("{arch} {}: no 16-byte load", kernel.name));
+        }
+    }
+    problems
+}
+
+/// Counts a disassembly's instructions, kernel by kernel.
+pub(crate) fn count(sass: &str, kernels: &mut [Kernel]) {
+    let mut current: Option<usize> = None;
+    for line in sass.lines() {
+        let line = line.trim();
+        if let Some(name) = line.strip_prefix(".text.").and_then(|l| l.strip_suffix(':')) {
+            current = kernels.iter().position(|k| k.name == name);
+            if let Some(at) = current {
+                kernels[at].sass = Some(Sass::default());
+            }
+            continue;
+        }
+        let (Some(at), Some(instruction)) = (current, instruction(line)) else { continue };
+        let Some(sass) = &mut kernels[at].sass else { continue };
+        let opcode = instruction.split([' ', '.']).next().unwrap_or_default();
+        sass.total += 1;
+        match opcode {
+            "LDG" | "LDGSTS" => {
+                sass.global_loads += 1;
+                sass.wide_loads += u32::from(instruction.contains(".128"));
+            }
+            "HMMA" => sass.hmma += 1,
+            "QMMA" => sass.qmma += 1,
+            "LDL" | "STL" => sass.local += 1,
+            _ => {}
+        }
+    }
+}
+
+/// The instruction of a line `/*0010*/  @P0 LDG.E.128 R4, …;`, without its predicate.
+fn instruction(line: &str) -> Option<&str> {
+    let rest = line.strip_prefix("/*")?.split_once("*/")?.1.trim_start();
+    let rest = match rest.strip_prefix('@') {
+        Some(guarded) => guarded.split_once(' ')?.1.trim_start(),
+        None => rest,
+    };
+    rest.starts_with(|c: char| c.is_ascii_uppercase()).then_some(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_instructions_of_each_kernel() {
+        let text = "\
+.text.a:
+        /*0000*/                   LDC R1, c[0x0][0x37c] ;
+        /*0010*/              @!P0 LDGSTS.E.BYPASS.128 [R1], desc[UR4][R2.64] ;
+        /*0020*/                   LDG.E R7, desc[UR4][R6.64] ;
+.text.b:
+        /*0000*/                   HMMA.16816.F32 R4, R8, R12, R4 ;
+        /*0010*/                   LDL R1, [R2] ;
+";
+        let kernel = |name: &str| Kernel { name: name.into(), ..Kernel::default() };
+        let mut kernels = [kernel("a"), kernel("b")];
+        count(text, &mut kernels);
+        let a = Sass { total: 3, global_loads: 2, wide_loads: 1, ..Sass::default() };
+        let b = Sass { total: 2, hmma: 1, local: 1, ..Sass::default() };
+        assert_eq!([kernels[0].sass, kernels[1].sass], [Some(a), Some(b)]);
+        assert_eq!(problems("sm_89", &kernels[1]).len(), 2, "local memory, no wide load");
+    }
+
+    #[test]
+    fn a_kernel_over_its_budget_is_found() {
+        let spills = Kernel { name: "merge_chunks".into(), spill_bytes: 8, ..Kernel::default() };
+        assert_eq!(problems("sm_80", &spills).len(), 1);
+        let hungry = Kernel {
+            name: "attention_e4m3_e4m3_d128_m1".into(),
+            registers: 200,
+            shared: 100 << 10,
+            ..Kernel::default()
+        };
+        assert_eq!(problems("sm_89", &hungry).len(), 2);
+        assert_eq!(problems("sm_90a", &hungry).len(), 1);
+    }
+}
