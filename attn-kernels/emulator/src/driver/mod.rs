@@ -142,7 +142,73 @@ fn resolve(name: &str, version: i32) -> Option<*const c_void> {
 
 #[cfg(test)]
 mod tests {
+    use super::code::Code;
     use super::*;
+
+    /// More arguments than any function of the driver has; those it has not, it does not see.
+    #[rustfmt::skip]
+    type Call = extern "C" fn(
+        usize, usize, usize, usize, usize, usize, usize, usize, usize, usize, usize, usize,
+    ) -> Code;
+
+    fn call_with_nothing(name: &str) -> Code {
+        let address = symbol(name).expect("an exported function");
+        // SAFETY: in the C calling conventions of the 64-bit targets, words of zero serve as arguments
+        // of every integer and pointer type, and further ones do no harm.
+        let function: Call = unsafe { std::mem::transmute(address) };
+        function(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+    }
+
+    /// A null pointer is refused, a null handle is one or is refused; nothing crashes, and nothing that
+    /// is not supported pretends to be.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn every_function_survives_nothing() {
+        let names = || EXPORTED.iter().copied().flatten().copied();
+        for name in names() {
+            assert_ne!(call_with_nothing(name), Code::UNKNOWN, "{name} before cuInit");
+        }
+        assert_eq!(call_with_nothing("cuInit"), Code::SUCCESS);
+        for name in names() {
+            assert_ne!(call_with_nothing(name), Code::UNKNOWN, "{name} without a context");
+        }
+        let mut context = 0;
+        let create = symbol("cuDevicePrimaryCtxRetain").expect("an exported function");
+        // SAFETY: this is its type.
+        let create: extern "C" fn(*mut abi::Handle, i32) -> Code =
+            unsafe { std::mem::transmute(create) };
+        assert_eq!(create(&raw mut context, 0), Code::SUCCESS);
+        core::STACK.with_borrow_mut(|stack| stack.push(context));
+        for name in names() {
+            let code = call_with_nothing(name);
+            assert_ne!(code, Code::UNKNOWN, "{name}");
+            let unsupported = unsupported::NAMES.contains(&name);
+            assert_eq!(code == Code::NOT_SUPPORTED, unsupported || NEVER.contains(&name), "{name}");
+            core::STACK.with_borrow_mut(|stack| *stack = vec![context]);
+        }
+    }
+
+    /// Refused for what they are, not for their arguments.
+    const NEVER: [&str; 1] = ["cuLaunchCooperativeKernel"];
+
+    const EXPORTED: [&[&str]; 15] = [
+        code::NAMES,
+        copy::NAMES,
+        device::NAMES,
+        event::NAMES,
+        fill::NAMES,
+        function::NAMES,
+        graph::NAMES,
+        launch::NAMES,
+        memory::NAMES,
+        module::NAMES,
+        pinned::NAMES,
+        pool::NAMES,
+        stream_api::NAMES,
+        unsupported::NAMES,
+        // Last: it ends the context.
+        context::NAMES,
+    ];
 
     #[test]
     fn the_form_follows_the_version() {

@@ -84,17 +84,31 @@ fn load(name: &str, source: &str, context: Handle, options: &Options) -> Reply<L
             let message = error.to_string();
             say(format_args!("cuModuleLoad: {message}"));
             options.failed(&message);
-            Err(code_of(&error))
+            let newest = driver.device.profile().max_ptx;
+            match version(source) {
+                Some(version) if version > newest => Err(Code::UNSUPPORTED_PTX_VERSION),
+                _ => Err(code_of(&error)),
+            }
         }
     }
 }
 
+/// The word after a directive, empty if there is none.
+fn directive<'a>(source: &'a str, name: &str) -> &'a str {
+    let after = source.split_once(name).map_or("", |(_, after)| after).trim_start();
+    after.split(|c: char| c.is_whitespace() || c == ',').next().unwrap_or("")
+}
+
 /// The number in the `.target` of a text that the loader has accepted.
 fn target(source: &str) -> u32 {
-    let after = source.split_once(".target").map_or("", |(_, after)| after).trim_start();
-    let word = after.split(|c: char| c.is_whitespace() || c == ',').next().unwrap_or("");
-    let digits: String = word.chars().filter(char::is_ascii_digit).collect();
-    digits.parse().unwrap_or(0)
+    let word = directive(source, ".target").trim_start_matches("sm_");
+    word.trim_end_matches(|c: char| c.is_ascii_alphabetic()).parse().unwrap_or(0)
+}
+
+/// The `.version`, also of a text that the loader cannot read because it is too new.
+fn version(source: &str) -> Option<(u32, u32)> {
+    let (major, minor) = directive(source, ".version").split_once('.')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
 }
 
 fn function(driver: &Driver, handle: Handle, name: &str) -> Reply<Handle> {
@@ -203,7 +217,8 @@ mod tests {
         assert_eq!(refuse_binary(*b".ver"), Ok(()));
         assert_eq!(refuse_binary(*b"\n\0\0\0"), Ok(()));
         let source = "//\n.version 7.8\n.target sm_90a, texmode_independent\n";
-        assert_eq!(target(source), 90);
+        assert_eq!((target(source), version(source)), (90, Some((7, 8))));
+        assert_eq!((target(""), version(".version 8")), (0, None));
         assert_eq!(text(b"\xff").err(), Some(Code::INVALID_IMAGE));
     }
 }

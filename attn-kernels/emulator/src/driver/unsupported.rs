@@ -23,6 +23,10 @@ macro_rules! unsupported {
             })*
             None
         }
+
+        /// What `find` knows.
+        #[cfg(test)]
+        pub(super) const NAMES: &[&str] = &[$(stringify!($name)),*];
     };
 }
 
@@ -140,5 +144,5 @@ unsupported! {
     cuTexRefSetFlags, cuTexRefSetFormat, cuTexRefSetMaxAnisotropy, cuTexRefSetMipmapFilterMode,
     cuTexRefSetMipmapLevelBias, cuTexRefSetMipmapLevelClamp, cuTexRefSetMipmappedArray,
     cuThreadExchangeStreamCaptureMode, cuUserObjectCreate, cuUserObjectRelease,
-    cuUserObjectRetain, cuWaitExternalSemaphoresAsync, culib,
+    cuUserObjectRetain, cuWaitExternalSemaphoresAsync,
 }

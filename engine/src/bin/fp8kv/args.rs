@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use attn_kernels::AttnMath;
 use clap::{Args, ValueEnum};
 use engine::llm::{EngineConfig, Llm};
 use kv_scales::{Checkpoint, KvDtype, KvDtypes, ResolveOptions, ResolvedScales};
@@ -107,13 +108,18 @@ pub(crate) struct ScaleArgs {
     /// Convert KV scales that were calibrated for another format (E4M3 to INT8: × 448/127)
     #[arg(long)]
     rescale: bool,
+    /// The arithmetic of attention: `default`, `fp8_q` (Q in FP8), `fp8` (Q and P in FP8), or
+    /// `int8` (integers, for an INT8 cache)
+    #[arg(long, value_name = "MATH", default_value_t = AttnMath::Default)]
+    attn_math: AttnMath,
 }
 
 impl ScaleArgs {
     /// How the scales of a cache of these dtypes are resolved.
     pub(crate) fn options(&self, dtype: KvDtypes) -> ResolveOptions {
-        let Self { lenient, rescale } = *self;
-        ResolveOptions { dtype, strict: !lenient, rescale, ..ResolveOptions::default() }
+        let Self { lenient, rescale, attn_math } = *self;
+        let math_uses = EngineConfig { attn_math, ..EngineConfig::default() }.math_uses();
+        ResolveOptions { dtype, strict: !lenient, rescale, math_uses, ..ResolveOptions::default() }
     }
 }
 
@@ -135,6 +141,7 @@ impl CalculateArgs {
             calculate_seed: self.calculate_seed,
             strict: !scales.lenient,
             rescale: scales.rescale,
+            attn_math: scales.attn_math,
             ..EngineConfig::default()
         }
     }
@@ -147,19 +154,35 @@ impl EngineArgs {
         ResolveOptions { calculate_kv_scales, ..self.scales.options(dtype) }
     }
 
-    fn config(&self, dtypes: KvDtypes) -> Result<EngineConfig, Failure> {
+    fn config(&self, dtypes: KvDtypes, attn_math: AttnMath) -> Result<EngineConfig, Failure> {
         self.device.check()?;
         Ok(EngineConfig {
             block_size: self.block_size,
             kv_cache_memory: self.kv_cache_memory.map(|size| size.0),
             num_threads: self.threads,
+            attn_math,
             ..self.calculate.config(dtypes, &self.scales)
         })
     }
 
+    /// The arithmetic of attention that was asked for.
+    pub(crate) fn attn_math(&self) -> AttnMath {
+        self.scales.attn_math
+    }
+
     /// Loads the model with a KV cache of these dtypes.
     pub(crate) fn load(&self, model: &ModelArgs, dtypes: KvDtypes) -> Result<Llm, Failure> {
-        let config = self.config(dtypes)?;
+        self.load_with(model, dtypes, self.attn_math())
+    }
+
+    /// The same with arithmetic that may not be what was asked for.
+    pub(crate) fn load_with(
+        &self,
+        model: &ModelArgs,
+        dtypes: KvDtypes,
+        attn_math: AttnMath,
+    ) -> Result<Llm, Failure> {
+        let config = self.config(dtypes, attn_math)?;
         Ok(match model.dir() {
             Some(dir) => Llm::load(dir, config)?,
             None => Llm::embedded(config)?,
@@ -172,7 +195,7 @@ impl EngineArgs {
         model: &ModelArgs,
         scales: &Checkpoint,
     ) -> Result<Llm, Failure> {
-        let config = self.config(KvDtype::Auto.into())?;
+        let config = self.config(KvDtype::Auto.into(), self.attn_math())?;
         Ok(Llm::with_scales(model.name(), &model.open()?, scales, &config)?)
     }
 }

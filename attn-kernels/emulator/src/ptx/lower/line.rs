@@ -97,11 +97,32 @@ impl<'b, 'u, 'a> Line<'b, 'u, 'a> {
         self.inst.mods.iter().any(|m| m.text == name)
     }
 
+    /// Where the order says what is meant, as source and destination: `names` must stand in it.
+    pub(super) fn in_order(&self, names: &[&str]) -> Result<(), PtxError> {
+        let mut mods = self.inst.mods.iter();
+        if names.iter().all(|name| mods.any(|m| m.text == *name)) {
+            return Ok(());
+        }
+        let names: String = names.iter().map(|name| format!(".{name}")).collect();
+        Err(self.invalid(format!("modifiers other than {names}")))
+    }
+
     /// All modifiers are taken, and the number of operands is right.
     pub(super) fn end(&self, operands: RangeInclusive<usize>) -> Result<(), PtxError> {
         if let Some(left) = self.mods.first() {
             let what = format!("modifier `.{}` of {}", left.text, self.opcode());
             return Err(self.unsupported(what));
+        }
+        for m in &self.inst.mods {
+            let (sm, version) = match m.text {
+                "param::entry" | "param::func" => (0, (8, 3)),
+                text if text.ends_with("::cluster") => (90, (7, 8)),
+                text if text.ends_with("::cta") => (0, (7, 8)),
+                text if text.starts_with("L1::") || text.starts_with("L2::") => (70, (7, 4)),
+                "cta" if self.opcode().starts_with("bar") => (0, (7, 8)),
+                _ => continue,
+            };
+            self.since(&format!("modifier `.{}`", m.text), sm, version)?;
         }
         let found = self.inst.operands.len();
         if operands.contains(&found) {

@@ -80,9 +80,9 @@ impl<'a> Line<'_, '_, 'a> {
             Binding::Reg(reg, held) if fits(held) => Ok(reg),
             Binding::Reg(_, held) => {
                 let class = match held.class {
-                    Class::Bits => 'b',
+                    Class::Bits | Class::Packed => 'b',
                     Class::Int => 'u',
-                    Class::Float => 'f',
+                    Class::Float | Class::Pair => 'f',
                 };
                 let what =
                     format!("register `{name}` (.{class}{}) where .{ty} is wanted", held.bits);
@@ -307,12 +307,14 @@ impl<'a> Line<'_, '_, 'a> {
                 return Err(self.unsupported(what));
             }
         };
-        let wrong = |found: Space| found != space && space != Space::Generic;
+        // A named variable is a generic address too, but not one of .param.
+        let wrong =
+            |found: Space| found != space && (space != Space::Generic || found == Space::Param);
         match self.find(name)? {
             Binding::Reg(reg, ty) => {
                 let windowed = !matches!(space, Space::Generic | Space::Global);
                 let wide = ty.bits == 64 || (ty.bits == 32 && windowed);
-                if !wide || ty.class == Class::Float {
+                if !wide || !matches!(ty.class, Class::Bits | Class::Int) {
                     let what = format!(
                         "address in `{name}` of {} bits: integer registers of {} are",
                         ty.bits,

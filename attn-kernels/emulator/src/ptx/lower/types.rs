@@ -9,8 +9,12 @@ pub(super) enum Class {
     Bits,
     /// `.uN`, `.sN`
     Int,
-    /// `.fN`, `.f16x2`
+    /// `.fN`
     Float,
+    /// `.f16x2`
+    Pair,
+    /// Types that live in `.bN` registers only: `.bf16`, `.tf32`, the packed ones.
+    Packed,
 }
 
 /// A type of an instruction.
@@ -21,9 +25,9 @@ pub(super) struct Ty {
     pub(super) class: Class,
 }
 
-/// Every type name but `.pred`. The packed types that live in `.bN` registers only are `Bits`.
+/// Every type name but `.pred`.
 const TYPES: [Ty; 33] = {
-    use Class::{Bits, Float, Int};
+    use Class::{Bits, Float, Int, Packed, Pair};
     const fn ty(name: &'static str, num: Num, class: Class) -> Ty {
         Ty { name, num, class }
     }
@@ -41,27 +45,27 @@ const TYPES: [Ty; 33] = {
         ty("s32", Num::S32, Int),
         ty("s64", Num::S64, Int),
         ty("f16", Num::F16, Float),
-        ty("bf16", Num::Bf16, Bits),
-        ty("tf32", Num::Tf32, Bits),
+        ty("bf16", Num::Bf16, Packed),
+        ty("tf32", Num::Tf32, Packed),
         ty("f32", Num::F32, Float),
         ty("f64", Num::F64, Float),
-        ty("f16x2", Num::F16x2, Float),
-        ty("bf16x2", Num::Bf16x2, Bits),
-        ty("u16x2", Num::U16x2, Bits),
-        ty("s16x2", Num::S16x2, Bits),
-        ty("e4m3x2", Num::E4m3x2, Bits),
-        ty("e5m2x2", Num::E5m2x2, Bits),
-        ty("e2m3x2", Num::E2m3x2, Bits),
-        ty("e3m2x2", Num::E3m2x2, Bits),
-        ty("e2m1x2", Num::E2m1x2, Bits),
-        ty("ue8m0x2", Num::Ue8m0x2, Bits),
+        ty("f16x2", Num::F16x2, Pair),
+        ty("bf16x2", Num::Bf16x2, Packed),
+        ty("u16x2", Num::U16x2, Packed),
+        ty("s16x2", Num::S16x2, Packed),
+        ty("e4m3x2", Num::E4m3x2, Packed),
+        ty("e5m2x2", Num::E5m2x2, Packed),
+        ty("e2m3x2", Num::E2m3x2, Packed),
+        ty("e3m2x2", Num::E3m2x2, Packed),
+        ty("e2m1x2", Num::E2m1x2, Packed),
+        ty("ue8m0x2", Num::Ue8m0x2, Packed),
         // Of matrix operands: the registers hold several.
-        ty("e4m3", Num::U8, Bits),
-        ty("e5m2", Num::U8, Bits),
-        ty("s4", Num::S8, Bits),
-        ty("u4", Num::U8, Bits),
-        ty("b1", Num::U8, Bits),
-        ty("b128", Num::U64, Bits),
+        ty("e4m3", Num::U8, Packed),
+        ty("e5m2", Num::U8, Packed),
+        ty("s4", Num::S8, Packed),
+        ty("u4", Num::U8, Packed),
+        ty("b1", Num::U8, Packed),
+        ty("b128", Num::U64, Packed),
     ]
 };
 
@@ -69,10 +73,12 @@ impl Ty {
     pub(super) const U32: Self = Self { name: "u32", num: Num::U32, class: Class::Int };
     pub(super) const S32: Self = Self { name: "s32", num: Num::S32, class: Class::Int };
     pub(super) const B32: Self = Self { name: "b32", num: Num::U32, class: Class::Bits };
+    /// A 32-bit register of a matrix fragment: `.b32` only.
+    pub(super) const FRAGMENT: Self = Self { name: "b32", num: Num::U32, class: Class::Packed };
     pub(super) const B64: Self = Self { name: "b64", num: Num::U64, class: Class::Bits };
     pub(super) const U64: Self = Self { name: "u64", num: Num::U64, class: Class::Int };
     pub(super) const F32: Self = Self { name: "f32", num: Num::F32, class: Class::Float };
-    pub(super) const F16X2: Self = Self { name: "f16x2", num: Num::F16x2, class: Class::Float };
+    pub(super) const F16X2: Self = Self { name: "f16x2", num: Num::F16x2, class: Class::Pair };
     pub(super) const F64: Self = Self { name: "f64", num: Num::F64, class: Class::Float };
 
     pub(super) fn named(name: &str) -> Option<Self> {
@@ -119,10 +125,8 @@ impl RegTy {
     }
 
     fn same_class(self, ty: Ty) -> bool {
-        let packed = ty.class == Class::Bits && ty.name.contains("bf16");
         match (self.class, ty.class) {
-            // bf16 and bf16x2 take `.bN` registers, not `.f16`.
-            (Class::Float, Class::Bits) if packed => false,
+            (a, Class::Packed) => a == Class::Bits,
             (a, b) => a == b || a == Class::Bits || b == Class::Bits,
         }
     }

@@ -188,7 +188,7 @@ impl<'a> Fill<'_, 'a> {
         match self.unit.symbols.get(name) {
             // Addresses of .const are offsets in its window unless generic() is around them.
             Some(&Symbol::Variable(index, space)) if generic || space == Space::Global => {
-                if self.ty.bits() != 64 || self.ty.class == Class::Float {
+                if self.ty.bits() != 64 || self.ty.is_float() {
                     let what = format!("an address in an element of type `.{}`", self.ty.name);
                     return Err(self.unit.source.unsupported(value.at, what));
                 }

@@ -13,6 +13,9 @@ pub(super) fn cp(line: &mut Line<'_, '_, '_>) -> Lowered {
     if !line.flag("async") {
         return Err(line.unsupported("cp other than cp.async"));
     }
+    if line.has("reduce") {
+        return Err(line.unsupported("cp.reduce.async.bulk"));
+    }
     if line.flag("bulk") {
         return bulk(line);
     }
@@ -42,6 +45,10 @@ pub(super) fn cp(line: &mut Line<'_, '_, '_>) -> Lowered {
     let cg = line.need(&[("ca", false), ("cg", true)])?;
     line.need(SHARED)?;
     line.need(&[("global", ())])?;
+    let spaces = line.inst.mods.iter().position(|m| m.text.starts_with("shared"));
+    if spaces > line.inst.mods.iter().position(|m| m.text == "global") {
+        return Err(line.invalid("cp.async copies from .global to .shared"));
+    }
     let hint = hints(line)?;
     line.end(3 + usize::from(hint)..=4 + usize::from(hint))?;
     let (dst, _) = line.addr(0, Space::Shared)?;
@@ -96,9 +103,17 @@ fn bulk(line: &mut Line<'_, '_, '_>) -> Lowered {
     }
     // Destination space, then source space.
     let to_shared = tracked;
+    if to_shared && line.has("shared::cta") {
+        line.since("cp.async.bulk to .shared::cta", 90, (8, 6))?;
+    }
     line.need(if to_shared { &[("shared::cluster", ()), ("shared::cta", ())] } else { SHARED })?;
     if !line.flag("global") {
         return Err(line.unsupported("cp.async.bulk between shared memories"));
+    }
+    let shared = line.inst.mods.iter().position(|m| m.text.starts_with("shared"));
+    let global = line.inst.mods.iter().position(|m| m.text == "global");
+    if (shared < global) != to_shared {
+        return Err(line.invalid("the completion mechanism is of the other direction"));
     }
     let hint = hints(line)?;
     let operands = 3 + usize::from(tracked) + usize::from(hint);

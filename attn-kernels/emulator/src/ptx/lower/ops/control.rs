@@ -45,7 +45,7 @@ pub(super) fn branch(line: &mut Line<'_, '_, '_>) -> Lowered {
 
 /// `bar{.cta}`, `barrier{.cta}`, `bar.warp.sync`
 pub(super) fn barrier(line: &mut Line<'_, '_, '_>) -> Lowered {
-    if line.flag("warp") {
+    if line.opcode() == "bar" && line.flag("warp") {
         line.need(&[("sync", ())])?;
         line.end(1..=1)?;
         return Ok(Op::WarpSync { mask: line.src(0, Ty::B32)? });

@@ -62,7 +62,8 @@ fn scalar(line: &mut Line<'_, '_, '_>, to: Ty, from: Ty) -> Lowered {
         if new || rounded || brain(from) && mods.sat {
             line.since(&format!("cvt.{}.{}", to.name, from.name), 90, (7, 8))?;
         } else {
-            line.since(&format!("cvt.{}.{}", to.name, from.name), 80, (7, 0))?;
+            let version = if brain(from) { (7, 1) } else { (7, 0) };
+            line.since(&format!("cvt.{}.{}", to.name, from.name), 80, version)?;
         }
     }
     if mods.relu {

@@ -79,7 +79,7 @@ fn holder(input: MmaNum) -> Ty {
     match input {
         MmaNum::F16 => Ty::F16X2,
         MmaNum::F64 => Ty::F64,
-        _ => Ty::B32,
+        _ => Ty::FRAGMENT,
     }
 }
 
@@ -89,11 +89,12 @@ pub(super) fn mma(line: &mut Line<'_, '_, '_>) -> Lowered {
             return Err(line.unsupported(format!("mma with .{special}")));
         }
     }
-    for (name, wanted) in [("sync", true), ("aligned", true), ("row", true), ("col", true)] {
-        if line.flag(name) != wanted {
+    for name in ["sync", "aligned", "row", "col"] {
+        if !line.flag(name) {
             return Err(line.invalid(format!(".{name} is missing")));
         }
     }
+    line.in_order(&["row", "col"])?;
     let general = line.flag("kind::f8f6f4");
     let satfinite = line.flag("satfinite");
     let shapes: Vec<_> = FORMS.iter().map(|form| form.shape).collect();
@@ -139,7 +140,13 @@ pub(super) fn mma(line: &mut Line<'_, '_, '_>) -> Lowered {
         d.push(line.dst_of(item, sum)?);
     }
     let mut read = |index: usize, count: usize, ty: Ty| -> Result<Box<[Src]>, PtxError> {
-        registers(line, index, count)?.iter().map(|item| line.src_reg_of(item, ty)).collect()
+        let mut list = Vec::with_capacity(count);
+        for item in registers(line, index, count)? {
+            // Bits may be written as a number where a register holds two halves.
+            let bits = ty == Ty::F16X2 && matches!(item.kind, Kind::Int { .. });
+            list.push(line.src_exact_of(item, if bits { Ty::B32 } else { ty })?);
+        }
+        Ok(list.into())
     };
     let a = read(1, a_regs, holder(a_num))?;
     let b = read(2, b_regs, holder(b_num))?;
@@ -153,17 +160,13 @@ pub(super) fn mma(line: &mut Line<'_, '_, '_>) -> Lowered {
     Ok(Op::Mma(Box::new(Mma { shape, a_num, b_num, acc, satfinite, d: d.into(), a, b, c })))
 }
 
-/// `{…}` of `count` registers; one may stand alone.
+/// `{…}` of `count` registers.
 fn registers<'a>(
     line: &Line<'_, '_, 'a>,
     index: usize,
     count: usize,
 ) -> Result<&'a [Operand<'a>], PtxError> {
-    let operand = line.operand(index)?;
-    let items = match &operand.kind {
-        Kind::Vector(items) => items.as_slice(),
-        _ => std::slice::from_ref(operand),
-    };
+    let items = line.vector(index)?;
     if items.len() == count {
         return Ok(items);
     }

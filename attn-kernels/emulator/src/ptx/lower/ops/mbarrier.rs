@@ -11,9 +11,18 @@ const SHARED: &[(&str, ())] = &[("shared", ()), ("shared::cta", ())];
 
 /// `.sem.scope`, and the space, which must be said: generic addresses of mbarriers are not there.
 fn place(line: &mut Line<'_, '_, '_>, orders: &[(&str, ())]) -> Result<(), PtxError> {
+    let relaxed = line.has("relaxed");
     if line.pick(orders).is_some() {
+        if relaxed {
+            let transaction = line.has("complete_tx")
+                || (line.has("expect_tx") && !line.has("arrive") && !line.has("arrive_drop"));
+            let version = if transaction { (8, 0) } else { (8, 6) };
+            line.since("mbarrier with .relaxed", 90, version)?;
+        }
         line.since("ordering of mbarrier", 80, (8, 0))?;
-        scope(line)?;
+        if !scope(line)? {
+            return Err(line.invalid("a scope is missing"));
+        }
     }
     if line.has("shared::cluster") {
         return Err(line.unsupported("mbarrier of another CTA (.shared::cluster)"));

@@ -78,6 +78,9 @@ fn head(line: &mut Line<'_, '_, '_>, load: bool) -> Result<Head, PtxError> {
         line.pick(caches);
     }
     let policy = hints(line)?;
+    if policy && !matches!(space, Space::Global | Space::Generic) {
+        return Err(line.invalid(".L2::cache_hint is for .global"));
+    }
     let items = line.pick(VECTORS).unwrap_or(1);
     let ty = line.ty(TYPES)?;
     let bits = usize::try_from(ty.bits()).unwrap_or(0) * items;
@@ -196,10 +199,13 @@ pub(super) fn prefetch(line: &mut Line<'_, '_, '_>) -> Lowered {
 /// `membar`, `fence`: the machine is sequentially consistent.
 pub(super) fn fence(line: &mut Line<'_, '_, '_>) -> Lowered {
     let old = line.opcode() == "membar";
-    let proxies = [("proxy", ()), ("proxy::alias", ())];
-    if line.pick(&proxies).is_some() {
-        line.need(&[("async", ()), ("alias", ()), ("async::generic", ())])?;
-        if line.has("async") {
+    if line.flag("proxy") {
+        if line.pick(&[("async", ()), ("alias", ())]).is_none() {
+            return Err(line.unsupported("fence.proxy other than .async and .alias"));
+        }
+        if line.has("alias") {
+            line.since("fence.proxy.alias", 70, (7, 5))?;
+        } else {
             line.since("fence.proxy.async", 90, (8, 0))?;
         }
         line.pick(SPACES);

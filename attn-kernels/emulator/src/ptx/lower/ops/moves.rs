@@ -123,6 +123,9 @@ pub(super) fn cvta(line: &mut Line<'_, '_, '_>) -> Lowered {
 pub(super) fn isspacep(line: &mut Line<'_, '_, '_>) -> Lowered {
     let space = line.need(SPACES)?;
     line.end(2..=2)?;
+    if space == Space::Param {
+        line.since("isspacep.param", 70, (7, 7))?;
+    }
     let (dst, src) = (line.pred_dst(0)?, line.src(1, Ty::U64)?);
     Ok(Op::IsSpace { dst, src, space })
 }

@@ -26,6 +26,9 @@ pub(super) fn shfl(line: &mut Line<'_, '_, '_>) -> Lowered {
     line.ty("b32")?;
     line.end(5..=5)?;
     let (dst, pred) = line.dst_and_pred(0, Ty::B32)?;
+    if dst.is_none() {
+        return Err(line.invalid("a destination `_`"));
+    }
     let (a, b) = (line.src(1, Ty::B32)?, line.src(2, Ty::B32)?);
     let (c, mask) = (line.src(3, Ty::B32)?, line.src(4, Ty::B32)?);
     Ok(Op::Shfl { mode, dst, pred, a, b, c, mask })
