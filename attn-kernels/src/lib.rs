@@ -34,6 +34,7 @@
 //! |---|---|
 //! | [`Backend`] | append, attention, copy: the contract of a backend |
 //! | [`CpuBackend`], [`CpuBuffer`] | SIMD and threads |
+//! | [`cuda::CudaBackend`] | a CUDA device, real or emulated |
 //! | [`ReferenceBackend`] | the formula in f64: the oracle |
 //! | [`CacheShape`], [`KvLayout`], [`KvCache`] | one layer's blocks |
 //! | [`KvScale`], [`LayerScales`] | `real = code × scale`, per tensor or per head |
@@ -46,6 +47,7 @@ mod attention;
 mod backend;
 mod batch;
 mod cpu;
+pub mod cuda;
 mod element;
 mod error;
 mod math;
