@@ -80,6 +80,12 @@ pub enum Error {
         /// The storage type.
         element_type: &'static str,
     },
+    /// The device refused or failed.
+    #[error("device: {reason}")]
+    Device {
+        /// What the driver said.
+        reason: String,
+    },
     /// Dynamic scales for a storage type that takes none.
     #[error(
         "{side} is stored as {element_type}: only quantized types have scales per token and head"

@@ -35,8 +35,9 @@
 //! | [`Backend`] | append, attention, copy: the contract of a backend |
 //! | [`CpuBackend`], [`CpuBuffer`] | SIMD and threads |
 //! | [`HeadAbsmax`], [`MemoryStats`] | magnitudes seen by append, pages under a cache |
+//! | [`cuda::CudaBackend`] | a CUDA device, real or emulated |
 //! | [`ReferenceBackend`], [`ReferenceBuffer`] | the formula in f64: the oracle |
-//! | [`CacheShape`], [`KvLayout`], [`KvCache`] | one layer's blocks, K and V of any type, with dynamic scales or without |
+//! | [`CacheShape`], [`KvLayout`], [`KvCache`] | one layer's blocks: K and V of any type, with dynamic scales or without |
 //! | [`KvScale`], [`LayerScales`] | `real = code × scale`, per tensor or per head |
 //! | [`AttentionShape`], [`Variant`], [`AttnMath`] | heads, mask, score changes, arithmetic |
 //! | [`Batch`], [`Plan`] | the sequences of a step, and the same checked and cut up |
@@ -47,6 +48,7 @@ mod attention;
 mod backend;
 mod batch;
 mod cpu;
+pub mod cuda;
 mod element;
 mod error;
 mod math;

@@ -64,7 +64,7 @@ impl CpuBackend {
         Self { isa, workspaces: Mutex::default(), calls: Mutex::default() }
     }
 
-    /// The instruction set in use: `scalar` or `avx2`.
+    /// The instruction set in use: `scalar`, `avx2`, or `avx512` (feature `unverified-simd`).
     pub fn isa(&self) -> &'static str {
         self.isa.name()
     }

@@ -40,6 +40,12 @@ impl ReferenceBuffer {
         &mut self.codes
     }
 
+    /// The dynamic scales, `[blocks][num_kv_heads][block_size]` f32, little endian; empty without
+    /// any.
+    pub fn scales(&self) -> &[u8] {
+        &self.scales
+    }
+
     fn new(shape: &CacheShape, side: Side) -> Self {
         let bytes = |block| vec![0; shape.num_blocks * block];
         Self { codes: bytes(shape.codes(side).block), scales: bytes(shape.scales(side).block) }
