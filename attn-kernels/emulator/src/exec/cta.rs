@@ -182,8 +182,8 @@ impl<'g> Cta<'g> {
                     "lanes {:#010x} wait here for others, lanes {elsewhere:#010x} wait elsewhere",
                     f.mask
                 );
-                let kind = match code[f.pc as usize].op {
-                    Op::Barrier { .. } => FaultKind::DivergentBarrier,
+                let kind = match code.get(f.pc as usize).map(|i| &i.op) {
+                    Some(Op::Barrier { .. }) => FaultKind::DivergentBarrier,
                     _ => FaultKind::WarpDeadlock,
                 };
                 Stop::new(kind, f.mask, detail).fault(self, warp, f.pc)
