@@ -1,7 +1,7 @@
 //! Sizes, places and initial values of variables (PTX ISA, "Variables", "Initializers").
 
 use super::operand::immediate;
-use super::types::{Class, Ty};
+use super::types::Ty;
 use super::{Symbol, Unit};
 use crate::isa::{Space, Variable};
 use crate::ptx::PtxError;
