@@ -77,7 +77,7 @@ impl AttentionShape {
             let num_kv_heads = cache.num_kv_heads;
             return Err(Error::HeadGroups { num_heads: self.num_heads, num_kv_heads });
         }
-        self.math.validate(cache.k_type, cache.v_type)?;
+        self.math.check(cache.k_type, cache.v_type)?;
         finite("softmax_scale", self.softmax_scale)?;
         let v = &self.variant;
         if v.window == Some(0) {

@@ -27,7 +27,8 @@ pub enum AttnMath {
     /// and V in FP8.
     Fp8,
     /// Integer multiply-add: per row q, and per row and chunk P, are rounded to 16 bits; sums are
-    /// exact. The denominator sums the rounded P. Error: 5e-4 of max|out|. Needs K and V in INT8.
+    /// exact. The denominator sums the rounded P. Error: 5e-4 of max|out|, for logits up to 50; it
+    /// grows with them. Needs K and V in INT8.
     Int8,
 }
 
@@ -65,7 +66,8 @@ impl AttnMath {
         }
     }
 
-    pub(crate) fn validate(self, k: ElementType, v: ElementType) -> Result<(), Error> {
+    /// Refuses a cache of types that [`supports`](Self::supports) denies.
+    pub fn check(self, k: ElementType, v: ElementType) -> Result<(), Error> {
         if self.supports(k, v) {
             return Ok(());
         }

@@ -100,11 +100,13 @@ fn stored() -> impl Strategy<Value = Stored> {
         of(F8E5M2, F8E4M3, own, AttnMath::Fp8Q),
         of(F8E4M3, F8E4M3, fixed, AttnMath::Fp8),
         of(F8E4M3, F8E5M2, own, AttnMath::Fp8),
+        of(Int8, Int8, fixed, AttnMath::Int8),
+        of(Int8, Int8, own, AttnMath::Int8),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
     fn bits_do_not_depend_on_the_company(

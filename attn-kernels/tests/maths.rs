@@ -84,6 +84,94 @@ fn fp8() {
     }
 }
 
+/// The bound that `AttnMath::Int8` states, against exact attention.
+const INT8: f64 = 5e-4;
+
+#[test]
+fn int8() {
+    let mut seen = 0.0f64;
+    let lens = [1, 17, 255, 257, 513, 0];
+    for (cpu, cases) in [(CpuBackend::new(), 12), (CpuBackend::scalar(), 3)] {
+        let shapes =
+            [(64, 3, 16), (24, 4, 8), (128, 1, 32), (96, 2, 256), (256, 4, 16), (8, 1, 64)];
+        let more =
+            [(80, 5, 16), (192, 7, 32), (512, 3, 8), (1024, 2, 16), (40, 9, 16), (128, 8, 16)];
+        for (i, (d, group, bs)) in shapes.into_iter().chain(more).enumerate().take(cases) {
+            for own in [false, true] {
+                let world = World::new(i as u64, 2 * group, 2, d, &lens);
+                let layout = if own { KvLayout::Hnd } else { KvLayout::Nhd };
+                let shape = world.shape(bs, layout, Int8, Int8).with_per_token_head(own, own);
+                let world = world.with_scales(&shape, true);
+                let mut attention = world.attention().with_math(AttnMath::Int8);
+                if i % 3 == 1 {
+                    attention = attention.with_variant(all_variants(2 * group));
+                }
+                let [got, want] = both(&cpu, &world, &shape, &attention, &queries(&lens));
+                let (worst, _) = errors(&got.0, &want.0);
+                seen = seen.max(worst);
+                let name = format!("{} d {d} g {group} own {own}", cpu.isa());
+                assert!(worst < INT8, "{name}: {worst:.1e}");
+                for (g, w) in got.1.iter().zip(&want.1) {
+                    assert!(f64::from((g - w).abs()) < INT8 || g == w, "{name}: lse {g}, {w}");
+                }
+            }
+        }
+    }
+    println!("int8: worst {seen:.1e}");
+}
+
+/// Flat and very peaked softmaxes, codes at the ends of their range, and one large query element
+/// that leaves the others few of the 16 bits.
+#[test]
+fn int8_extremes() {
+    let cpu = CpuBackend::new();
+    for (name, q_size, v_size, outlier) in [
+        ("flat", 1e-3, 1.0, 1.0),
+        ("peaked", 8.0, 1.0, 1.0),
+        ("full", 1.0, 3.0, 1.0),
+        ("outlier", 0.1, 1.0, 60.0),
+    ] {
+        for d in [64, 512, 1024] {
+            let mut world = World::new(4, 4, 2, d, &[700]);
+            world.q[0].iter_mut().for_each(|x| *x *= q_size);
+            world.q[0].iter_mut().step_by(d).for_each(|x| *x *= outlier);
+            world.v[0].iter_mut().for_each(|x| *x *= v_size);
+            if name == "full" {
+                world.k[0].iter_mut().for_each(|x| *x = 8.0 * x.signum());
+                world.q[0].iter_mut().for_each(|x| *x = 0.01 * x.signum());
+            }
+            let shape = world.shape(16, KvLayout::Nhd, Int8, Int8);
+            let world = world.with_scales(&shape, false);
+            let attention = world.attention().with_math(AttnMath::Int8);
+            let [got, want] = both(&cpu, &world, &shape, &attention, &[(0, 670, 700)]);
+            let (worst, _) = errors(&got.0, &want.0);
+            println!("{name} {d}: {worst:.1e}");
+            assert!(worst < INT8, "{name} {d}: {worst:.1e}");
+        }
+    }
+}
+
+/// A query that is no number gives none, and touches no other row.
+#[test]
+fn int8_query_without_a_number() {
+    let cpu = CpuBackend::new();
+    for bad in [f32::NAN, f32::INFINITY] {
+        let mut world = World::new(4, 4, 2, 64, &[300]);
+        world.q[0][290 * 4 * 64 + 2 * 64 + 7] = bad; // token 290, head 2
+        world.q[0][291 * 4 * 64..][..64].fill(0.0); // token 291, head 0
+        let shape = world.shape(16, KvLayout::Nhd, Int8, Int8);
+        let world = world.with_scales(&shape, false);
+        let attention = world.attention().with_math(AttnMath::Int8);
+        let [got, want] = both(&cpu, &world, &shape, &attention, &[(0, 280, 300)]);
+        for (i, (g, w)) in got.0.chunks(64).zip(want.0.chunks(64)).enumerate() {
+            assert_eq!(g.iter().all(|x| x.is_nan()), i == 42, "{bad} {i}");
+            assert_eq!(g.iter().any(|x| x.is_nan()), i == 42, "{bad} {i}");
+            let near = g.iter().zip(w).all(|(g, w)| (g - w).abs() < 1e-3);
+            assert!(near || i == 42, "{bad} {i}");
+        }
+    }
+}
+
 /// What the arithmetics cost against exact attention on the same stored values.
 #[test]
 fn accuracy() {
@@ -95,6 +183,7 @@ fn accuracy() {
         (AttnMath::Fp8Q, F8E4M3, (0.1, 0.005)),
         (AttnMath::Fp8, F8E4M3, (0.1, 0.006)),
         (AttnMath::Fp8, F8E5M2, (0.2, 0.02)),
+        (AttnMath::Int8, Int8, (INT8, 1e-4)),
     ] {
         let world = World::new(8, 8, 2, 128, &lens).with_q_scales(false);
         let shape = world.shape(16, KvLayout::Nhd, stored, stored);

@@ -196,12 +196,6 @@ pub enum Error {
         /// Why.
         message: String,
     },
-    /// No attention backend stores this dtype yet.
-    #[error("kv cache dtype {dtype} is not stored by any attention backend of this build")]
-    KvDtypeUnsupported {
-        /// The dtype's canonical name.
-        dtype: &'static str,
-    },
     /// A scale that kernels cannot use as it is.
     #[error("layer {layer}: a {granularity} scale that is not fixed yet cannot be used")]
     ScaleNotFixed {

@@ -3,13 +3,14 @@
 
 use fp8_format::ElementType;
 
+use crate::cpu::integer::{self, IntegerKernels};
 use crate::cpu::scalar;
 use crate::plan::CHUNK;
 
 /// Rows that one call of [`Scores`] or [`Accumulate`] takes at most.
 pub(crate) const MAX_ROWS: usize = 4;
 /// Elements from one row of scores to the next: a chunk, and room for a last tile's padding.
-pub(crate) const SCORE_STRIDE: usize = CHUNK + 8;
+pub(crate) const SCORE_STRIDE: usize = CHUNK + 16;
 
 /// One head's K or V of consecutive tokens, as stored.
 #[derive(Clone, Copy)]
@@ -63,7 +64,7 @@ impl Stats {
     pub(crate) const EMPTY: Self = Self { max: f32::NEG_INFINITY, sum: 0.0 };
 }
 
-/// `scores[r × SCORE_STRIDE + t] = q[r] · token[t]`, for `rows` rows of `q`. Up to 7 elements after
+/// `scores[r × SCORE_STRIDE + t] = q[r] · token[t]`, for `rows` rows of `q`. Up to 15 elements after
 /// a row's last token may be overwritten.
 pub(crate) type Scores = fn(tokens: &Tokens<'_>, q: &[f32], rows: usize, scores: &mut [f32]);
 /// `acc[r] += Σ_t p[r × SCORE_STRIDE + t] × token[t]`, in the order of the tokens.
@@ -102,11 +103,17 @@ pub(crate) enum Isa {
     Scalar,
     #[cfg(target_arch = "x86_64")]
     Avx2(crate::simd::Avx2),
+    #[cfg(all(target_arch = "x86_64", feature = "unverified-simd"))]
+    Avx512(crate::simd::Avx512),
 }
 
 impl Isa {
     /// The best one this machine has.
     pub(crate) fn detect() -> Self {
+        #[cfg(all(target_arch = "x86_64", feature = "unverified-simd"))]
+        if let Some(avx512) = crate::simd::Avx512::detect() {
+            return Self::Avx512(avx512);
+        }
         #[cfg(target_arch = "x86_64")]
         if let Some(avx2) = crate::simd::Avx2::detect() {
             return Self::Avx2(avx2);
@@ -119,6 +126,16 @@ impl Isa {
             Self::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(_) => "avx2",
+            #[cfg(all(target_arch = "x86_64", feature = "unverified-simd"))]
+            Self::Avx512(_) => "avx512",
+        }
+    }
+
+    pub(crate) fn integer(self) -> IntegerKernels {
+        match self {
+            Self::Scalar => integer::SCALAR,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(avx2) => avx2.integer(),
         }
     }
 
@@ -127,6 +144,8 @@ impl Isa {
             Self::Scalar => scalar::kernels(k, v),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.kernels(k, v),
+            #[cfg(all(target_arch = "x86_64", feature = "unverified-simd"))]
+            Self::Avx512(avx512) => avx512.kernels(k, v),
         }
     }
 }

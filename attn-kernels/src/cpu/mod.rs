@@ -2,6 +2,7 @@
 
 mod append;
 mod buffer;
+pub(crate) mod integer;
 pub(crate) mod kernels;
 pub(crate) mod scalar;
 mod walk;
@@ -20,6 +21,7 @@ use crate::attention::AttentionShape;
 use crate::backend::{Backend, KvCache, check_append, check_copies};
 use crate::batch::Batch;
 use crate::error::Error;
+use crate::math::AttnMath;
 use crate::mem::Claims;
 use crate::plan::Plan;
 use crate::scales::LayerScales;
@@ -59,7 +61,7 @@ impl CpuBackend {
         Self { isa, workspaces: Mutex::default(), calls: Mutex::default() }
     }
 
-    /// The instruction set in use: `scalar` or `avx2`.
+    /// The instruction set in use: `scalar`, `avx2`, or `avx512` (feature `unverified-simd`).
     pub fn isa(&self) -> &'static str {
         self.isa.name()
     }
@@ -141,6 +143,7 @@ impl Backend for CpuBackend {
             cache,
             scales,
             kernels: self.isa.kernels(cache.shape.k_type, cache.shape.v_type),
+            integer: (plan.attention().math == AttnMath::Int8).then(|| self.isa.integer()),
             q,
             out: Claims::new(out, group * d, taken_out),
             lse: lse.map(|lse| Claims::new(lse, group, taken_lse)),

@@ -2,16 +2,19 @@
 
 use crate::reference::{Model, Reference};
 use crate::{Failure, Report};
+use attn_kernels::AttnMath;
 
-/// A stored variant, what reproduces it, and how near its perplexity must come.
-const VARIANTS: [(&str, &str, Option<&str>, f64); 7] = [
-    ("f32", "f32", None, 1e-3),
-    ("bf16kv", "bf16", None, 3e-3),
-    ("e4m3_one", "fp8_e4m3", None, 1e-2),
-    ("e4m3_tensor", "fp8_e4m3", Some("compressed_tensors_tensor"), 1e-2),
-    ("e4m3_head", "fp8_e4m3", Some("compressed_tensors_attn_head"), 1e-2),
-    ("e5m2_one", "fp8_e5m2", None, 1e-2),
-    ("int8_tensor", "int8", Some("compressed_tensors_tensor"), 1e-2),
+/// A stored variant, what reproduces it, and how near its perplexity must come. `ct_attn_tensor` is
+/// compressed-tensors with Q in FP8 too.
+const VARIANTS: [(&str, &str, Option<&str>, AttnMath, f64); 8] = [
+    ("f32", "f32", None, AttnMath::Default, 1e-3),
+    ("bf16kv", "bf16", None, AttnMath::Default, 3e-3),
+    ("e4m3_one", "fp8_e4m3", None, AttnMath::Default, 1e-2),
+    ("e4m3_tensor", "fp8_e4m3", Some("compressed_tensors_tensor"), AttnMath::Default, 1e-2),
+    ("e4m3_head", "fp8_e4m3", Some("compressed_tensors_attn_head"), AttnMath::Default, 1e-2),
+    ("e5m2_one", "fp8_e5m2", None, AttnMath::Default, 1e-2),
+    ("int8_tensor", "int8", Some("compressed_tensors_tensor"), AttnMath::Default, 1e-2),
+    ("ct_attn_tensor", "fp8_e4m3", Some("compressed_tensors_attn_tensor"), AttnMath::Fp8Q, 1e-2),
 ];
 
 /// How near the size of the quantization's error must come to the stored one.
@@ -25,9 +28,9 @@ pub(crate) fn check(
     let table = reference.json("perplexity.json")?;
     let number = |value: &serde_json::Value| value.as_f64().ok_or("perplexity.json: no number");
     let exact = reference.tensors("f32")?;
-    for (variant, dtype, scales, limit) in VARIANTS {
+    for (variant, dtype, scales, math, limit) in VARIANTS {
         let scales = scales.map(|name| reference.scales(name));
-        let mut llm = model.load(dtype, scales.as_deref())?;
+        let mut llm = model.load_with(dtype, scales.as_deref(), math)?;
         let mut distances = Vec::new();
         for passage in reference.passages()? {
             let name = &passage.name;

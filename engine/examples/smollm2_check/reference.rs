@@ -1,6 +1,7 @@
 //! The stored outputs, and the model with and without calibrated scales.
 
 use crate::Failure;
+use attn_kernels::AttnMath;
 use engine::llm::{EngineConfig, Llm};
 use kv_scales::{Checkpoint, TensorDtype};
 use serde_json::Value;
@@ -103,11 +104,22 @@ impl Model {
 
     /// The model with that KV dtype, its scales 1.0 or those of a checkpoint of scales alone.
     pub(crate) fn load(&self, dtype: &str, scales: Option<&Path>) -> Result<Llm, Failure> {
+        self.load_with(dtype, scales, AttnMath::Default)
+    }
+
+    /// The same, with other arithmetic in attention.
+    pub(crate) fn load_with(
+        &self,
+        dtype: &str,
+        scales: Option<&Path>,
+        attn_math: AttnMath,
+    ) -> Result<Llm, Failure> {
         let settings = EngineConfig {
             kv_cache_dtype: Some(dtype.parse()?),
             kv_cache_memory: Some(96 << 20),
             // The stored INT8 run used the E4M3 scales × 448/127.
             rescale: true,
+            attn_math,
             ..EngineConfig::default()
         };
         match scales {

@@ -6,8 +6,9 @@ mod resolved;
 
 pub use capacity::{Capacity, CapacityReport};
 
+use crate::Error;
 use crate::config::ModelConfig;
-use attn_kernels::{CacheShape, LayerScales};
+use attn_kernels::{AttnMath, CacheShape, LayerScales};
 use fp8_format::ElementType;
 
 /// How one layer's KV is stored.
@@ -17,6 +18,8 @@ pub struct LayerCache {
     pub shape: CacheShape,
     /// `real = code × scale`.
     pub scales: LayerScales,
+    /// The arithmetic of attention.
+    pub math: AttnMath,
 }
 
 /// Every layer's storage and scales, before anything is allocated.
@@ -37,7 +40,7 @@ impl CacheLayout {
     ) -> Self {
         let (heads, width) = (config.num_kv_heads, config.head_dim);
         let shape = CacheShape::new(1, block_size, heads, width, k_type, v_type);
-        let layer = LayerCache { shape, scales: LayerScales::default() };
+        let layer = LayerCache { shape, scales: LayerScales::default(), math: AttnMath::Default };
         Self { block_size, layers: vec![layer; config.num_layers] }
     }
 
@@ -53,14 +56,27 @@ impl CacheLayout {
         &self.layers
     }
 
-    /// Bytes of K and V that one token takes over all layers.
+    /// Bytes of K and V that one token takes over all layers, dynamic scales included.
     #[must_use]
     pub fn bytes_per_token(&self) -> u64 {
-        let layer = |layer: &LayerCache| {
-            let CacheShape { num_kv_heads, head_dim, k_type, v_type, .. } = &layer.shape;
-            (num_kv_heads * head_dim * (k_type.size() + v_type.size())) as u64
-        };
-        self.layers.iter().map(layer).sum()
+        let layer = |LayerCache { shape, .. }: &LayerCache| shape.block_bytes() / shape.block_size;
+        self.layers.iter().map(|l| layer(l) as u64).sum()
+    }
+
+    /// The same storage, with that arithmetic in every layer that is quantized at all: layers that
+    /// are exempt from quantization keep the default.
+    ///
+    /// # Errors
+    /// When a quantized layer's types, or all layers, do not allow it.
+    pub fn with_math(mut self, math: AttnMath) -> Result<Self, Error> {
+        let quantized =
+            |l: &LayerCache| l.shape.k_type.is_quantized() || l.shape.v_type.is_quantized();
+        let any = self.layers.iter().any(quantized);
+        for layer in self.layers.iter_mut().filter(|l| !any || quantized(l)) {
+            math.check(layer.shape.k_type, layer.shape.v_type)?;
+            layer.math = math;
+        }
+        Ok(self)
     }
 
     /// The layers, with that many blocks each.

@@ -4,7 +4,7 @@
 use super::{CacheLayout, LayerCache};
 use crate::Error;
 use crate::config::ModelConfig;
-use attn_kernels::{CacheShape, KvScale, LayerScales};
+use attn_kernels::{AttnMath, CacheShape, KvScale, LayerScales};
 use fp8_format::ElementType;
 use kv_scales::{Origin, ResolvedScales, Scale, ScaleValue};
 
@@ -12,7 +12,7 @@ impl CacheLayout {
     /// The storage that resolved scales ask for, layer by layer.
     ///
     /// # Errors
-    /// When a layer's dtype is one no backend stores yet, or a scale is still pending.
+    /// When a scale is still pending.
     pub fn resolved(
         config: &ModelConfig,
         block_size: usize,
@@ -24,16 +24,15 @@ impl CacheLayout {
             .layers()
             .iter()
             .map(|layer| {
-                for dtype in [layer.dtypes.k, layer.dtypes.v] {
-                    if dtype.is_per_token_head() {
-                        return Err(Error::KvDtypeUnsupported { dtype: dtype.name() });
-                    }
-                }
                 let (k_type, v_type) = scales
                     .element_types(layer.layer, model_dtype)
                     .unwrap_or((model_dtype, model_dtype));
                 let (heads, width) = (config.num_kv_heads, config.head_dim);
-                let shape = CacheShape::new(1, block_size, heads, width, k_type, v_type);
+                let shape = CacheShape::new(1, block_size, heads, width, k_type, v_type)
+                    .with_per_token_head(
+                        layer.dtypes.k.is_per_token_head(),
+                        layer.dtypes.v.is_per_token_head(),
+                    );
                 let scale = |value: &ScaleValue| kv_scale(layer.layer, value);
                 let scales = LayerScales {
                     q: scale(&layer.q.value)?,
@@ -41,7 +40,7 @@ impl CacheLayout {
                     v: scale(&layer.v.value)?,
                     prob: loaded(&layer.prob),
                 };
-                Ok(LayerCache { shape, scales })
+                Ok(LayerCache { shape, scales, math: AttnMath::Default })
             })
             .collect::<Result<Vec<_>, Error>>()?;
         Ok(Self { block_size, layers })
@@ -60,6 +59,8 @@ fn kv_scale(layer: usize, value: &ScaleValue) -> Result<KvScale, Error> {
     match value {
         ScaleValue::PerTensor(scale) => Ok(KvScale::PerTensor(*scale)),
         ScaleValue::PerHead(scales) => Ok(KvScale::PerHead(scales.clone())),
+        // Kept in the cache.
+        ScaleValue::PerTokenHead => Ok(KvScale::ONE),
         other => Err(Error::ScaleNotFixed { layer, granularity: other.granularity() }),
     }
 }

@@ -1,7 +1,8 @@
 //! What a user chooses before a model is loaded.
 
 use crate::Error;
-use kv_scales::KvDtypes;
+use attn_kernels::AttnMath;
+use kv_scales::{KvDtypes, MathUses};
 
 /// The engine's settings.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +24,8 @@ pub struct EngineConfig {
     /// Calculate the scales of K and V from one batch of random tokens when the model is loaded,
     /// instead of using the checkpoint's.
     pub calculate_kv_scales: bool,
+    /// The arithmetic of attention, in every layer whose KV cache is quantized.
+    pub attn_math: AttnMath,
     /// Refuse a checkpoint whose KV scales cannot all be accounted for.
     pub strict: bool,
     /// Convert KV scales that were calibrated for another format; without it they are refused.
@@ -39,6 +42,7 @@ impl Default for EngineConfig {
             prefill_chunk: 128,
             max_num_seqs: 64,
             calculate_kv_scales: false,
+            attn_math: AttnMath::Default,
             strict: true,
             rescale: false,
         }
@@ -46,6 +50,12 @@ impl Default for EngineConfig {
 }
 
 impl EngineConfig {
+    /// The scales beyond K's and V's that the arithmetic of attention uses.
+    #[must_use]
+    pub fn math_uses(&self) -> MathUses {
+        MathUses { q: self.attn_math.uses_q_scale(), prob: self.attn_math.uses_prob_scale() }
+    }
+
     /// Checks every setting against its limits.
     ///
     /// # Errors

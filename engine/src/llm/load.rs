@@ -74,7 +74,8 @@ impl Llm {
             }
             Err(known) => known,
         };
-        let layout = CacheLayout::resolved(&config, settings.block_size, &scales)?;
+        let layout = CacheLayout::resolved(&config, settings.block_size, &scales)?
+            .with_math(settings.attn_math)?;
         let tokenizer = Tokenizer::from_checkpoint(checkpoint)?;
         let max_len = config.max_position_embeddings;
         let memory = settings.kv_cache_memory.unwrap_or_else(|| default_memory(&layout, max_len));
@@ -122,6 +123,7 @@ fn resolve_options(
         calculate_kv_scales: settings.calculate_kv_scales,
         strict: settings.strict,
         rescale: settings.rescale,
+        math_uses: settings.math_uses(),
         ..ResolveOptions::default()
     }
 }

@@ -54,11 +54,13 @@ impl<B: HostBackend> Decoder<B> {
         let softmax_scale = 1.0 / (config.head_dim as f32).sqrt();
         let mut kinds: Vec<Kind> = Vec::new();
         let mut layers = Vec::with_capacity(caches.len());
-        for (LayerCache { shape, scales }, window) in caches.into_iter().zip(&config.windows) {
+        for (LayerCache { shape, scales, math }, window) in caches.into_iter().zip(&config.windows)
+        {
             let mut variant = Variant::default();
             variant.window = *window;
-            let attention =
-                AttentionShape::new(config.num_heads, softmax_scale).with_variant(variant);
+            let attention = AttentionShape::new(config.num_heads, softmax_scale)
+                .with_variant(variant)
+                .with_math(math);
             attention.validate(&shape)?;
             scales.validate(&shape, Some(config.num_heads))?;
             let kind = Kind { cache: shape.clone(), attention };

@@ -2,7 +2,7 @@
 //! before the access at hand (the FastTrack scheme of Flanagan and Freund, 2009, with warps as the
 //! unit of synchronisation and lanes told apart within one).
 
-use super::clock::{Clock, Order};
+use super::clock::Order;
 
 /// A thread: warp × 32 + lane. Fits 11 bits, the proxy of asynchronous copies included.
 pub(crate) type Thread = u16;
@@ -40,6 +40,8 @@ pub(crate) enum Hazard {
     Pending(Thread),
     /// An access that this one is not ordered with: the thread, and whether it wrote.
     Unordered(Thread, bool),
+    /// A write of what that thread has read unwritten, with nothing that orders the two.
+    Late(Thread),
 }
 
 /// Which checks run.
@@ -81,6 +83,9 @@ impl Shadow {
             return Err(Hazard::Pending(cell.writer & THREAD));
         }
         if cell.wt == 0 && self.watch.unwritten {
+            if self.watch.races {
+                self.note_reader(piece, me);
+            }
             return Err(Hazard::Unwritten);
         }
         if !self.watch.races {
@@ -210,7 +215,8 @@ impl Shadow {
             if time == 0 || reader == me || self.order.ordered(warp, other, time) {
                 return Ok(());
             }
-            Err(Hazard::Unordered(reader & THREAD, false))
+            let reader = reader & THREAD;
+            Err(if cell.wt == 0 { Hazard::Late(reader) } else { Hazard::Unordered(reader, false) })
         };
         if cell.reader == MANY {
             return self.many[cell.rt as usize].iter().try_for_each(|&(t, r)| check(t, r));
@@ -263,16 +269,11 @@ impl Shadow {
     pub(crate) fn is_proxy(&self, thread: Thread) -> bool {
         usize::from(thread >> 5) == self.order.proxy()
     }
-
-    /// A warp arrives at a clock, then waits for it: a variable that orders what uses it.
-    pub(crate) fn exchange(&mut self, warp: usize, clock: &mut Clock) {
-        self.order.acquire(warp, clock);
-        self.order.release(warp, clock);
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::clock::Clock;
     use super::*;
 
     fn shadow(warps: usize) -> Shadow {

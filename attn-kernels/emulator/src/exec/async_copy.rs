@@ -302,6 +302,7 @@ impl Cta<'_> {
                     let value = self.shared.read_word(near + 4 * word, me)?;
                     a.set_word(offset + 4 * u64::from(word), value);
                 }
+                self.note_early(warp, pc);
             }
         }
         Ok(())

@@ -153,7 +153,7 @@ impl Cta<'_> {
         let at = self.shared.admit(request.at, mask, bytes)?;
         for lane in lanes(mask) {
             let place = at[lane];
-            self.shared_sync(warp, place);
+            self.acquire_shared(warp, place);
             self.shared.atomic(place, bytes, warp.thread(lane), update.reads(), true)?;
             let mut old = u64::from(self.shared.peek(place) >> (place % 4 * 8));
             if bytes == 8 {
@@ -161,6 +161,7 @@ impl Cta<'_> {
             }
             let new = update.apply(old, operands.b[lane], operands.c[lane]);
             self.shared.poke(place, &new.to_le_bytes()[..bytes as usize]);
+            self.release_shared(warp, place);
             operands.old[lane] = old & (u64::MAX >> (64 - 8 * bytes));
         }
         self.count_shared(pc, &at, mask, bytes, false);
@@ -174,7 +175,7 @@ impl Cta<'_> {
         update: Update,
         operands: &mut Operands,
     ) -> Result<(), Stop> {
-        self.global_sync(warp);
+        self.acquire_global(warp);
         aligned(request, true)?;
         let check = self.grid.checks.uninitialized && update.reads();
         let mut rest = request.mask;
@@ -194,6 +195,7 @@ impl Cta<'_> {
                 operands.old[lane] = in_place(a, offset, request.bytes, |x| update.apply(x, b, c));
             }
         }
+        self.release_global(warp);
         let bytes = u64::from(request.mask.count_ones() * request.bytes);
         let site = &mut self.tally.sites[request.pc as usize];
         site.atomic.add(bytes, sectors(request.at, request.mask));

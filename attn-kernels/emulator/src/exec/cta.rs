@@ -32,6 +32,8 @@ pub(crate) struct Cta<'g> {
     pub(crate) tally: Tally,
     /// Warp instructions so far.
     pub(crate) steps: u64,
+    /// The first read of unwritten shared memory, until it is known whether it is a race.
+    pub(crate) early: Option<Box<Fault>>,
     /// Index in the snapshot of the allocation used last.
     pub(crate) recent: usize,
 }
@@ -52,6 +54,7 @@ impl<'g> Cta<'g> {
             global_clock: Clock::new(),
             tally: Tally::new(grid.program.kernel.code.len()),
             steps: 0,
+            early: None,
             recent: 0,
         }
     }
@@ -83,11 +86,42 @@ impl<'g> Cta<'g> {
         self.words.clear();
         self.global_clock.clear();
         self.steps = 0;
+        self.early = None;
         self.tally.ctas += 1;
+    }
+
+    /// Keeps the first read of unwritten shared memory, with its place.
+    #[inline]
+    pub(super) fn note_early(&mut self, warp: &Warp, pc: u32) {
+        if let Some(stop) = self.shared.take_early()
+            && self.early.is_none()
+        {
+            self.early = Some(stop.fault(self, warp, pc));
+        }
     }
 
     /// Runs one CTA. `warps` is kept between CTAs for its memory.
     pub(crate) fn run(&mut self, rank: u64, warps: &mut Vec<Warp>) -> Result<(), Box<Fault>> {
+        let result = self.run_warps(rank, warps);
+        let Some(mut early) = self.early.take() else { return result };
+        // Whatever came of it, the read of unwritten memory was first. If a write of what was read
+        // came, with nothing between, that is the cause.
+        if let (Err(fault), Some(reader)) = (result, self.shared.overtaken) {
+            early.kind = fault.kind;
+            early.detail = format!(
+                "nobody had written it; warp {} lane {} wrote it later with no barrier between",
+                fault.warp, fault.lane
+            );
+            if u32::from(reader >> 5) == early.warp {
+                early.address = fault.address;
+                early.lane = u32::from(reader & 31);
+                early.thread = self.thread(reader.into());
+            }
+        }
+        Err(early)
+    }
+
+    fn run_warps(&mut self, rank: u64, warps: &mut Vec<Warp>) -> Result<(), Box<Fault>> {
         self.reset(rank);
         let kernel = &self.grid.program.kernel;
         let count = self.threads.div_ceil(32);

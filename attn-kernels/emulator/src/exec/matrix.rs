@@ -71,6 +71,7 @@ impl Cta<'_> {
             }
             warp.regs.put32(dst, u32::MAX, &fragment(&rows, trans));
         }
+        self.note_early(warp, pc);
         self.count_shared(pc, &at, users, 16, true);
         Ok(())
     }

@@ -145,7 +145,7 @@ impl Cta<'_> {
         words: &mut [Lanes<u32>; N],
     ) -> Result<(), Stop> {
         if request.strong {
-            self.global_sync(warp);
+            self.acquire_global(warp);
         }
         aligned(request, true)?;
         let check = self.grid.checks.uninitialized;
@@ -172,6 +172,9 @@ impl Cta<'_> {
             }
         }
         let bytes = u64::from(request.mask.count_ones() * request.bytes);
+        if request.strong {
+            self.release_global(warp);
+        }
         let site = &mut self.tally.sites[request.pc as usize];
         site.load.add(bytes, sectors(request.at, request.mask));
         Ok(())
@@ -188,11 +191,12 @@ impl Cta<'_> {
         for lane in lanes(mask) {
             let me = warp.thread(lane);
             if request.strong {
-                self.shared_sync(warp, at[lane]);
+                self.acquire_shared(warp, at[lane]);
                 self.shared.atomic(at[lane], bytes, me, true, false)?;
                 for (k, word) in words.iter_mut().enumerate() {
                     word[lane] = self.shared.peek(at[lane] + 4 * k as u32) >> (at[lane] % 4 * 8);
                 }
+                self.release_shared(warp, at[lane]);
             } else if bytes < 4 {
                 words[0][lane] = self.shared.read_part(at[lane], bytes, me)?;
             } else {
@@ -201,6 +205,7 @@ impl Cta<'_> {
                 }
             }
         }
+        self.note_early(warp, request.pc);
         self.count_shared(request.pc, &at, mask, bytes, true);
         Ok(())
     }
@@ -320,7 +325,7 @@ impl Cta<'_> {
         words: &[Lanes<u32>; N],
     ) -> Result<(), Stop> {
         if request.strong {
-            self.global_sync(warp);
+            self.acquire_global(warp);
         }
         aligned(request, true)?;
         let mut rest = request.mask;
@@ -341,6 +346,9 @@ impl Cta<'_> {
             }
         }
         let bytes = u64::from(request.mask.count_ones() * request.bytes);
+        if request.strong {
+            self.release_global(warp);
+        }
         let site = &mut self.tally.sites[request.pc as usize];
         site.store.add(bytes, sectors(request.at, request.mask));
         Ok(())
@@ -357,13 +365,14 @@ impl Cta<'_> {
         for lane in lanes(mask) {
             let me = warp.thread(lane);
             if request.strong {
-                self.shared_sync(warp, at[lane]);
+                self.acquire_shared(warp, at[lane]);
                 self.shared.atomic(at[lane], bytes, me, false, true)?;
                 let mut data = [0; 32];
                 for (part, word) in data.chunks_exact_mut(4).zip(words) {
                     part.copy_from_slice(&word[lane].to_le_bytes());
                 }
                 self.shared.poke(at[lane], &data[..bytes as usize]);
+                self.release_shared(warp, at[lane]);
             } else if bytes < 4 {
                 self.shared.write_part(at[lane], bytes, words[0][lane], me)?;
             } else {
@@ -398,16 +407,27 @@ impl Cta<'_> {
         Ok(())
     }
 
-    /// A fence, an atomic or volatile access of global memory: what comes before in other warps that
-    /// did so, comes before what this one does next.
-    pub(super) fn global_sync(&mut self, warp: &Warp) {
-        self.shared.shadow.exchange(warp.index as usize, &mut self.global_clock);
+    /// Before an atomic or volatile access of global memory: what warps did before theirs comes first.
+    pub(super) fn acquire_global(&mut self, warp: &Warp) {
+        self.shared.shadow.order.acquire(warp.index as usize, &self.global_clock);
     }
 
-    /// The same for the atomics and volatile accesses of one word of shared memory.
-    pub(super) fn shared_sync(&mut self, warp: &Warp, at: u32) {
+    /// After it.
+    pub(super) fn release_global(&mut self, warp: &Warp) {
+        self.shared.shadow.order.release(warp.index as usize, &mut self.global_clock);
+    }
+
+    /// The same for one word of shared memory.
+    pub(super) fn acquire_shared(&mut self, warp: &Warp, at: u32) {
+        if let Some(clock) = self.words.get(&(at >> 2)) {
+            self.shared.shadow.order.acquire(warp.index as usize, clock);
+        }
+    }
+
+    /// After it.
+    pub(super) fn release_shared(&mut self, warp: &Warp, at: u32) {
         let clock = self.words.entry(at >> 2).or_default();
-        self.shared.shadow.exchange(warp.index as usize, clock);
+        self.shared.shadow.order.release(warp.index as usize, clock);
     }
 }
 

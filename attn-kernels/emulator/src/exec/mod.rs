@@ -26,6 +26,8 @@ pub(crate) mod run;
 mod shared;
 mod step;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod warp;
 
 pub(crate) use program::Program;

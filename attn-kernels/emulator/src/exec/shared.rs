@@ -12,6 +12,11 @@ pub(crate) struct Shared {
     /// log2 of the bytes of one piece of the shadow.
     shift: u32,
     pub(crate) shadow: Shadow,
+    /// The first read of unwritten bytes. It is reported at the end of the CTA, because a write that
+    /// comes later with no barrier between would make it a race.
+    early: Option<Stop>,
+    /// Such a write came; the thread that had read.
+    pub(crate) overtaken: Option<Thread>,
 }
 
 impl Shared {
@@ -19,6 +24,8 @@ impl Shared {
     pub(crate) fn reset(&mut self, bytes: u32, granule: u32, warps: usize, watch: Watch) {
         self.bytes = bytes;
         self.shift = granule.trailing_zeros();
+        self.early = None;
+        self.overtaken = None;
         self.words.clear();
         self.words.resize(bytes.div_ceil(4) as usize, 0);
         self.shadow.reset((bytes.next_multiple_of(4) >> self.shift) as usize, warps, watch);
@@ -57,7 +64,7 @@ impl Shared {
     pub(crate) fn read_word(&mut self, at: u32, me: Thread) -> Result<u32, Stop> {
         if self.shift == 2 {
             if let Err(hazard) = self.shadow.read((at >> 2) as usize, me) {
-                return Err(self.stop(hazard, at, me));
+                self.bad_read(hazard, at, me)?;
             }
         } else {
             self.read_pieces(at, 4, me)?;
@@ -68,10 +75,26 @@ impl Shared {
     fn read_pieces(&mut self, at: u32, bytes: u32, me: Thread) -> Result<(), Stop> {
         for piece in self.pieces(at, bytes) {
             if let Err(hazard) = self.shadow.read(piece, me) {
-                return Err(self.stop(hazard, at, me));
+                self.bad_read(hazard, at, me)?;
             }
         }
         Ok(())
+    }
+
+    #[cold]
+    fn bad_read(&mut self, hazard: Hazard, at: u32, me: Thread) -> Result<(), Stop> {
+        let stop = self.stop(hazard, at, me);
+        if hazard != Hazard::Unwritten {
+            return Err(stop);
+        }
+        self.early.get_or_insert(stop);
+        Ok(())
+    }
+
+    /// A read of unwritten bytes since this was asked last.
+    #[inline]
+    pub(crate) fn take_early(&mut self) -> Option<Stop> {
+        self.early.take()
     }
 
     /// Reads 1 or 2 bytes.
@@ -183,7 +206,10 @@ impl Shared {
     }
 
     #[cold]
-    fn stop(&self, hazard: Hazard, at: u32, me: Thread) -> Stop {
+    fn stop(&mut self, hazard: Hazard, at: u32, me: Thread) -> Stop {
+        if let Hazard::Late(reader) = hazard {
+            self.overtaken = Some(reader);
+        }
         let who = |t: Thread| {
             if self.shadow.is_proxy(t) {
                 "a bulk copy".to_owned()
@@ -203,7 +229,8 @@ impl Shared {
                 FaultKind::ReadBeforeWait,
                 format!("cp.async of {} has not been waited for", who(t)),
             ),
-            Hazard::Unordered(t, wrote) => {
+            Hazard::Unordered(t, _) | Hazard::Late(t) => {
+                let wrote = matches!(hazard, Hazard::Unordered(_, true));
                 let did = if wrote { "wrote" } else { "read" };
                 if t >> 5 == me >> 5 {
                     let detail = format!("{} {did} it with no bar.warp.sync between", who(t));

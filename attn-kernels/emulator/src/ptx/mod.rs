@@ -1,6 +1,6 @@
 //! The PTX front end: text → tokens → syntax tree → the typed form that the machine runs.
 //!
-//! Accepts what NVRTC emits for PTX 6.0 to 8.8 and sm_70 to sm_12x. Whatever is not implemented is
+//! Accepts what NVRTC emits for PTX 6.0 to 8.8 and sm_50 to sm_12x. Whatever is not implemented is
 //! refused here, with the instruction and its line: nothing is skipped, nothing approximated.
 //! Ignored on purpose, because it changes no value: `.loc`, `.file`, `.section`, `.pragma`,
 //! `.maxnreg`, the attributes of `.ptr`, cache, eviction and prefetch hints.

@@ -176,8 +176,8 @@ impl<'a> Parser<'a> {
         let digits = name.text.strip_prefix("sm_").unwrap_or("");
         let number = digits.trim_end_matches(['a', 'f']);
         let sm = number.parse::<u32>().ok().filter(|_| digits.len() <= number.len() + 1);
-        let sm = sm.filter(|sm| (70..=129).contains(sm)).ok_or_else(|| {
-            self.source.unsupported(name.at, format!("target `{}`: sm_70 to sm_129 are", name.text))
+        let sm = sm.filter(|sm| (50..=129).contains(sm)).ok_or_else(|| {
+            self.source.unsupported(name.at, format!("target `{}`: sm_50 to sm_129 are", name.text))
         })?;
         while self.eat(b',') {
             let option = self.name("a target option")?;

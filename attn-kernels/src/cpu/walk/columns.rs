@@ -39,23 +39,21 @@ impl Walk<'_> {
         Some(columns)
     }
 
-    /// Makes the queries what their codes mean, without the q scale, where the arithmetic rounds
-    /// them to FP8.
+    /// Rounds the queries where the arithmetic does: to what their codes mean without the q scale,
+    /// or to 16 bits. Notes the factors that this leaves to the dot products.
     pub(super) fn round_queries(&self, ws: &mut Workspace) {
-        if !self.call.plan.attention().math.uses_q_scale() {
-            return;
+        let Workspace { q, q_factors, integers, .. } = ws;
+        if self.call.integer.is_some() {
+            return integers.round_queries(q, self.d, q_factors);
         }
-        let stored = self.call.cache.shape.k_type;
-        for (index, row) in ws.q.chunks_exact_mut(self.d).enumerate() {
-            element::round(stored, row, self.call.scales.q.get(self.query_head(index)));
-        }
-    }
-
-    /// The factor on a row's dot products that its query brings along.
-    pub(super) fn query_factor(&self, index: usize) -> f32 {
-        match self.call.plan.attention().math.uses_q_scale() {
-            true => self.call.scales.q.get(self.query_head(index)),
-            false => 1.0,
+        q_factors.clear();
+        let rounds = self.call.plan.attention().math.uses_q_scale();
+        for (index, row) in q.chunks_exact_mut(self.d).enumerate() {
+            let scale = if rounds { self.call.scales.q.get(self.query_head(index)) } else { 1.0 };
+            if rounds {
+                element::round(self.call.cache.shape.k_type, row, scale);
+            }
+            q_factors.push(scale);
         }
     }
 

@@ -1,13 +1,16 @@
 //! One task: its chunks from left to right, each reduced by itself, merged or put aside.
 
 mod columns;
+mod integer;
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
+use self::integer::Integers;
 use crate::backend::KvCache;
 use crate::batch::Sequence;
 use crate::cpu::buffer::CpuBuffer;
+use crate::cpu::integer::IntegerKernels;
 use crate::cpu::kernels::{Kernels, MAX_ROWS, SCORE_STRIDE, ScoreMap, SideKernels, Stats, Tokens};
 use crate::cpu::work::{Task, rows_per_head, span};
 use crate::mem::{Claims, f32_bytes};
@@ -26,6 +29,8 @@ pub(crate) struct Call<'a> {
     pub(crate) cache: &'a KvCache<CpuBuffer>,
     pub(crate) scales: &'a LayerScales,
     pub(crate) kernels: Kernels,
+    /// Where the arithmetic is that of integers.
+    pub(crate) integer: Option<IntegerKernels>,
     pub(crate) q: &'a [f32],
     /// Parts of `group_size × head_dim`, by row and KV head.
     pub(crate) out: Claims<'a>,
@@ -38,6 +43,8 @@ pub(crate) struct Call<'a> {
 pub(crate) struct Workspace {
     /// `[heads][rows][head_dim]`
     q: Vec<f32>,
+    /// `[heads][rows]`: the factor on a row's dot products that its query brings along.
+    q_factors: Vec<f32>,
     /// `[heads][rows][SCORE_STRIDE]`
     scores: Vec<f32>,
     /// The chunk's output, `[heads][rows][head_dim]`.
@@ -51,6 +58,7 @@ pub(crate) struct Workspace {
     visible: Vec<(usize, usize)>,
     /// `[TILE_TOKENS][head_dim]`
     tile: Vec<f32>,
+    integers: Integers,
 }
 
 /// Runs a task. States of its chunks go to `partials` if it has a place there, else it finishes
@@ -192,11 +200,17 @@ impl<'a> Walk<'a> {
     fn chunk(&self, base: usize, ws: &mut Workspace) {
         let seen = self.span.0.max(base)..self.span.1.min(base + CHUNK);
         self.note_visible(base, ws);
-        self.scores(base, seen.clone(), ws);
+        match &self.call.integer {
+            Some(integer) => self.integer_scores(integer, base, seen.clone(), ws),
+            None => self.scores(base, seen.clone(), ws),
+        }
         self.softmax(base, &seen, ws);
         ws.chunk_out.clear();
         ws.chunk_out.resize(self.heads() * self.rows * self.d, 0.0);
-        self.values(base, seen, ws);
+        match &self.call.integer {
+            Some(integer) => self.integer_values(integer, base, seen, ws),
+            None => self.values(base, seen, ws),
+        }
     }
 
     fn note_visible(&self, base: usize, ws: &mut Workspace) {
@@ -248,6 +262,9 @@ impl<'a> Walk<'a> {
                 let visible = ws.visible[r];
                 if visible.0 == visible.1 {
                     ws.chunk_stats.push(Stats::EMPTY);
+                    if self.call.integer.is_some() {
+                        ws.integers.no_weights(index);
+                    }
                     continue;
                 }
                 let alibi = attention.variant.alibi_slopes.as_ref().map(|slopes| {
@@ -257,12 +274,16 @@ impl<'a> Walk<'a> {
                     (slope, position as f32 - base as f32)
                 });
                 let soft_cap = attention.variant.soft_cap;
-                let factor = factor * f64::from(self.query_factor(index));
+                let factor = factor * f64::from(ws.q_factors[index]);
                 let map = ScoreMap { factor: factor as f32, soft_cap, alibi };
                 columns::scale(row, visible, k_scales.as_ref());
                 let mut stats = (self.call.kernels.softmax)(row, visible, &map);
                 stats.sum = self.round_weights(row, visible).unwrap_or(stats.sum);
                 columns::scale(row, visible, v_scales.as_ref());
+                if let Some(integer) = &self.call.integer {
+                    let columns = v_scales.as_ref();
+                    stats.sum = ws.integers.round_weights(integer, index, row, visible, columns);
+                }
                 ws.chunk_stats.push(stats);
             }
         }

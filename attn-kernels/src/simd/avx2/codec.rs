@@ -18,7 +18,11 @@ pub(super) trait Codec {
     const FACTOR: f32;
 
     /// 16 elements.
-    unsafe fn pair(p: *const u8) -> [__m256; 2];
+    #[inline(always)]
+    unsafe fn pair(p: *const u8) -> [__m256; 2] {
+        // SAFETY: the trait's contract.
+        unsafe { [Self::single(p), Self::single(p.add(8 * Self::SIZE))] }
+    }
     /// 8 elements.
     unsafe fn single(p: *const u8) -> __m256;
 }
@@ -40,12 +44,6 @@ impl Codec for F32 {
     const FACTOR: f32 = 1.0;
 
     #[inline(always)]
-    unsafe fn pair(p: *const u8) -> [__m256; 2] {
-        // SAFETY: the trait's contract.
-        unsafe { [Self::single(p), Self::single(p.add(32))] }
-    }
-
-    #[inline(always)]
     unsafe fn single(p: *const u8) -> __m256 {
         // SAFETY: the trait's contract.
         unsafe { _mm256_loadu_ps(p.cast()) }
@@ -57,12 +55,6 @@ impl Codec for F16 {
     const FACTOR: f32 = 1.0;
 
     #[inline(always)]
-    unsafe fn pair(p: *const u8) -> [__m256; 2] {
-        // SAFETY: the trait's contract.
-        unsafe { [Self::single(p), Self::single(p.add(16))] }
-    }
-
-    #[inline(always)]
     unsafe fn single(p: *const u8) -> __m256 {
         // SAFETY: the trait's contract.
         unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
@@ -72,12 +64,6 @@ impl Codec for F16 {
 impl Codec for Bf16 {
     const SIZE: usize = 2;
     const FACTOR: f32 = 1.0;
-
-    #[inline(always)]
-    unsafe fn pair(p: *const u8) -> [__m256; 2] {
-        // SAFETY: the trait's contract.
-        unsafe { [Self::single(p), Self::single(p.add(16))] }
-    }
 
     #[inline(always)]
     unsafe fn single(p: *const u8) -> __m256 {
@@ -198,12 +184,6 @@ impl Codec for E5M2 {
 impl Codec for Int8 {
     const SIZE: usize = 1;
     const FACTOR: f32 = 1.0;
-
-    #[inline(always)]
-    unsafe fn pair(p: *const u8) -> [__m256; 2] {
-        // SAFETY: the trait's contract.
-        unsafe { [Self::single(p), Self::single(p.add(8))] }
-    }
 
     #[inline(always)]
     unsafe fn single(p: *const u8) -> __m256 {

@@ -3,12 +3,14 @@
 mod accumulate;
 mod codec;
 mod exp;
+mod integer;
 mod scores;
 mod softmax;
 
 use fp8_format::ElementType;
 
 use self::codec::{Bf16, Codec, E4M3, E4M3Fnuz, E5M2, E5M2Fnuz, F16, F32, Int8};
+use crate::cpu::integer::IntegerKernels;
 use crate::cpu::kernels::{Kernels, SideKernels, Tokens};
 
 /// Proof that this machine has AVX2, FMA and F16C.
@@ -22,6 +24,11 @@ impl Avx2 {
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("f16c");
         has.then_some(Self(()))
+    }
+
+    /// The table for integer arithmetic.
+    pub(crate) fn integer(self) -> IntegerKernels {
+        integer::KERNELS
     }
 
     /// The table for one pair of storage types.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use attn_kernels::AttnMath;
 use clap::{Args, ValueEnum};
 use engine::llm::{EngineConfig, Llm};
 use kv_scales::{Checkpoint, KvDtype, KvDtypes, ResolveOptions};
@@ -97,13 +98,18 @@ pub(crate) struct ScaleArgs {
     /// Convert KV scales that were calibrated for another format (E4M3 to INT8: × 448/127)
     #[arg(long)]
     rescale: bool,
+    /// The arithmetic of attention: `default`, `fp8_q` (Q in FP8), `fp8` (Q and P in FP8), or
+    /// `int8` (integers, for an INT8 cache)
+    #[arg(long, value_name = "MATH", default_value_t = AttnMath::Default)]
+    attn_math: AttnMath,
 }
 
 impl ScaleArgs {
     /// How the scales of a cache of these dtypes are resolved.
     pub(crate) fn options(&self, dtype: KvDtypes) -> ResolveOptions {
-        let Self { lenient, rescale } = *self;
-        ResolveOptions { dtype, strict: !lenient, rescale, ..ResolveOptions::default() }
+        let Self { lenient, rescale, attn_math } = *self;
+        let math_uses = EngineConfig { attn_math, ..EngineConfig::default() }.math_uses();
+        ResolveOptions { dtype, strict: !lenient, rescale, math_uses, ..ResolveOptions::default() }
     }
 }
 
@@ -114,8 +120,23 @@ impl EngineArgs {
         ResolveOptions { calculate_kv_scales, ..self.scales.options(dtype) }
     }
 
+    /// The arithmetic of attention that was asked for.
+    pub(crate) fn attn_math(&self) -> AttnMath {
+        self.scales.attn_math
+    }
+
     /// Loads the model with a KV cache of these dtypes.
     pub(crate) fn load(&self, model: &ModelArgs, dtypes: KvDtypes) -> Result<Llm, Failure> {
+        self.load_with(model, dtypes, self.attn_math())
+    }
+
+    /// The same with arithmetic that may not be what was asked for.
+    pub(crate) fn load_with(
+        &self,
+        model: &ModelArgs,
+        dtypes: KvDtypes,
+        attn_math: AttnMath,
+    ) -> Result<Llm, Failure> {
         self.device.check()?;
         let config = EngineConfig {
             kv_cache_dtype: Some(dtypes),
@@ -125,6 +146,7 @@ impl EngineArgs {
             calculate_kv_scales: self.calculate_kv_scales,
             strict: !self.scales.lenient,
             rescale: self.scales.rescale,
+            attn_math,
             ..EngineConfig::default()
         };
         Ok(match model.dir() {

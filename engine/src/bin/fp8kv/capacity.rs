@@ -35,9 +35,17 @@ pub(crate) struct Args {
     json: bool,
 }
 
-/// What the table shows when nothing is asked for: every dtype the engine stores.
-const SHOWN: [KvDtype; 5] =
-    [KvDtype::F32, KvDtype::F16, KvDtype::Bf16, KvDtype::Fp8E4M3, KvDtype::Fp8E5M2];
+/// What the table shows when nothing is asked for.
+const SHOWN: [KvDtype; 8] = [
+    KvDtype::F32,
+    KvDtype::F16,
+    KvDtype::Bf16,
+    KvDtype::Fp8E4M3,
+    KvDtype::Fp8E5M2,
+    KvDtype::Int8,
+    KvDtype::Fp8PerTokenHead,
+    KvDtype::Int8PerTokenHead,
+];
 
 #[derive(Serialize)]
 struct Report {

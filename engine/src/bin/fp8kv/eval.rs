@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use attn_kernels::AttnMath;
 use engine::eval::{self, Metrics};
 use engine::llm::{Llm, Scored};
+use fp8_format::ElementType;
 use kv_scales::{Checkpoint, KvDtype, KvDtypes, Origin, resolve};
 use serde::Serialize;
 
@@ -51,6 +53,8 @@ struct Input {
 struct Report {
     model: String,
     tokens: usize,
+    /// Of the results; the baseline's is the default.
+    attn_math: &'static str,
     results: Vec<Measured>,
     /// The f32 cache that the others are compared with.
     baseline: Measured,
@@ -84,7 +88,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         asked.push(plan(None)?);
     }
     let f32_cache = plan(Some(KvDtype::F32.name()))?;
-    let mut llm = args.engine.load(&args.model, f32_cache.dtypes)?;
+    if asked.iter().any(|planned| planned.name == f32_cache.name) {
+        let refused = args.engine.attn_math().check(ElementType::F32, ElementType::F32);
+        refused.map_err(engine::Error::from)?;
+    }
+    let mut llm = args.engine.load_with(&args.model, f32_cache.dtypes, AttnMath::Default)?;
     let sequences = sequences(&args.input, &llm)?;
 
     let others = asked.iter().filter(|planned| planned.name != f32_cache.name).count();
@@ -105,7 +113,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     drop(progress);
     let tokens = sequences.iter().map(Vec::len).sum();
-    let report = Report { model: args.model.name(), tokens, results, baseline };
+    let attn_math = args.engine.attn_math().name();
+    let report = Report { model: args.model.name(), tokens, attn_math, results, baseline };
     if args.json { output::print_json(&report) } else { output::print(&text(&report)) }
 }
 
