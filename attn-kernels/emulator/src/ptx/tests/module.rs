@@ -144,8 +144,12 @@ fn debugging_data_is_skipped() {
 fn refuses_broken_modules() {
     refused("", 1, "a module starts with `.version`");
     refused(".version 9.0\n", 1, "PTX 9.0");
-    refused(".version 8.0\n.target sm_60", 2, "target `sm_60`");
+    refused(".version 8.0\n.target sm_40", 2, "target `sm_40`");
     refused(".version 7.0\n.target sm_90", 1, "target sm_90 needs PTX 7.8");
+    let old = ".version 8.0\n.target sm_52\n.entry k() { .reg .b32 %r;\n";
+    refused(&format!("{old}dp4a.u32.u32 %r, %r, %r, %r; }}"), 4, "dp4a needs sm_61");
+    refused(&format!("{old}match.any.sync.b32 %r, %r, -1; }}"), 4, "match needs sm_70");
+    refused(&format!("{old}add.f16x2 %r, %r, %r; }}"), 4, "add.f16x2 needs sm_53");
     refused(".version 8.0\n.target sm_80, map_f64_to_f32", 2, "target option");
     refused(".version 8.0\n.target sm_80\n.address_size 32", 3, "only 64");
     refused(&format!("{HEAD}.extern .global .u32 x;"), 4, "there is no linker");
