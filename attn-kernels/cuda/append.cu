@@ -64,11 +64,19 @@ DEVICE Pair load(const float *row, u32 half, u32 at, const float *cos, const flo
     return p;
 }
 
-DEVICE u32 magnitude(const float (&x)[4], u32 most) {
+/// The largest magnitudes so far: of everything, and of what is finite.
+struct Largest {
+    u32 any, finite;
+
+    DEVICE void note(const float (&x)[4]) {
 #pragma unroll
-    for (u32 i = 0; i < 4; i++) most = max(most, __float_as_uint(x[i]) & 0x7fffffffu);
-    return most;
-}
+        for (u32 i = 0; i < 4; i++) {
+            u32 magnitude = __float_as_uint(x[i]) & 0x7fffffffu;
+            any = max(any, magnitude);
+            finite = max(finite, magnitude < 0x7f800000u ? magnitude : 0u);
+        }
+    }
+};
 
 /// Four numbers to four codes at `to`.
 DEVICE void store4(u8 *to, u32 element, const float (&x)[4], float scale) {
@@ -112,16 +120,19 @@ extern "C" __global__ void __launch_bounds__(128) append_kv(const __grid_constan
 
     float scale = 1.0f;
     if (side.dynamic != nullptr || side.absmax != nullptr) {
-        u32 most = 0;
+        Largest largest = {0, 0};
         for (u32 at = lane * 4; at < half; at += WARP * 4) {
             Pair p = load(row, half, at, cos, sin);
-            most = magnitude(p.high, magnitude(p.low, most));
+            largest.note(p.low);
+            largest.note(p.high);
         }
-        most = __reduce_max_sync(~0u, most);
-        if (side.absmax != nullptr && lane == 0) atomicMax(side.absmax + head, most);
+        u32 any = __reduce_max_sync(~0u, largest.any);
+        u32 finite = __reduce_max_sync(~0u, largest.finite);
+        if (side.absmax != nullptr && lane == 0) atomicMax(side.absmax + head, any);
         if (side.dynamic != nullptr) {
+            // The whole range for the finite elements; infinities saturate, NaN stays NaN.
             float limit = side.element == E4M3 ? 448.0f : side.element == E5M2 ? 57344.0f : 127.0f;
-            scale = fmaxf(divide(__uint_as_float(most), limit), 1e-6f);
+            scale = fmaxf(divide(__uint_as_float(finite), limit), 1e-6f);
             u64 place = block * call.scale_block + offset * call.scale_token + head * call.scale_head;
             if (lane == 0) side.dynamic[place] = scale;
         }

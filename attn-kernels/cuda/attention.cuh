@@ -53,7 +53,7 @@ struct Call {
     /// `[num_kv_heads]`.
     const float *k_scale;
     const float *v_scale;
-    /// `[num_heads]`: Q is rounded to E4M3 first; null: it is not.
+    /// `[num_heads]`: Q is rounded to K's FP8 format first; null: it is not.
     const float *q_scale;
     /// `[num_heads]` or null.
     const float *slopes;
@@ -73,7 +73,7 @@ struct Call {
     float soft_cap;
     u32 window;
     u32 causal;
-    /// For the quantized maths; see attention_fp8.cuh.
+    /// P is rounded to V's FP8 format, with this scale; 0: it is not.
     float prob_scale;
 };
 

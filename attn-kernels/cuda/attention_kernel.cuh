@@ -47,32 +47,36 @@ template <u32 K, u32 V, u32 D, u32 TILES> struct Attention {
     DEVICE void load_queries() {
         uint4 *fragments = (uint4 *)(memory + S::Q);
         for (u32 index = thread; index < S::STEPS * TILES * WARP; index += THREADS) {
-            u32 at = index / WARP, tile = at % TILES, product = at / TILES;
+            // Neighbouring threads take neighbouring products: together they read whole sectors.
+            u32 at = index / (2 * WARP), tile = at % TILES, product = at / TILES * 2 + index % 2;
+            u32 place = (product * TILES + tile) * WARP + index / 2 % WARP;
+            u32 g = index / 2 % WARP / 4, c = index / 2 % 4;
             // The dimensions that lane c reads of K for this product.
             u32 dim = product / S::K_STEPS * (4 * S::K_CODES) + c * S::K_CODES + product % S::K_STEPS * 4;
             u32 part[2][2];
 #pragma unroll
             for (u32 upper = 0; upper < 2; upper++) {
-                Row r = row(tile, upper);
+                Row r = Row(task, call.group, kv_head, tile * 16 + upper * 8 + g);
                 float4 x = make_float4(0, 0, 0, 0);
                 if (r.exists) {
                     u64 from = ((u64)(task.row + r.token) * call.num_heads + r.head) * D + dim;
                     x = *(const float4 *)(call.q + from);
                 }
-                if (call.q_scale != nullptr && r.exists) {
-                    float s = call.q_scale[r.head];
-                    u32 codes = encode_pair<E4M3>(divide(x.x, s), divide(x.y, s)) |
-                                encode_pair<E4M3>(divide(x.z, s), divide(x.w, s)) << 16;
-                    float f = decode_factor(E4M3);
-                    unpack<false>(decode_pair<E4M3, false>(codes), x.x, x.y);
-                    unpack<false>(decode_pair<E4M3, true>(codes), x.z, x.w);
-                    x = make_float4(x.x * f, x.y * f, x.z * f, x.w * f);
+                if constexpr (IS_FP8<K>) {
+                    if (call.q_scale != nullptr && r.exists) round_query(x, call.q_scale[r.head]);
                 }
                 part[upper][0] = pack<S::BF_K>(x.x, x.y);
                 part[upper][1] = pack<S::BF_K>(x.z, x.w);
             }
-            fragments[index] = make_uint4(part[0][0], part[1][0], part[0][1], part[1][1]);
+            fragments[place] = make_uint4(part[0][0], part[1][0], part[0][1], part[1][1]);
         }
+    }
+
+    /// The numbers that Q's codes stand for, without the scale.
+    DEVICE static void round_query(float4 &x, float scale) {
+        u32 codes = encode_pair<K>(divide(x.x, scale), divide(x.y, scale)) |
+                    encode_pair<K>(divide(x.z, scale), divide(x.w, scale)) << 16;
+        decode4<K>(codes, x);
     }
 
     /// Starts the next copy and ends its group.
@@ -310,6 +314,9 @@ template <u32 K, u32 V, u32 D, u32 TILES> struct Attention {
 #pragma unroll
             for (u32 i = 0; i < 4; i++) {
                 float low = exp_down(x[2 * i] - least), high = exp_down(x[2 * i + 1] - least);
+                if constexpr (IS_FP8<V>) {
+                    if (call.prob_scale != 0.0f) round_weights(low, high);
+                }
                 if (call.v_dynamic != nullptr) {
                     sum += low + high;
                     low *= v_scale[2 * i] * inverse;
@@ -324,11 +331,21 @@ template <u32 K, u32 V, u32 D, u32 TILES> struct Attention {
             }
             sum = warp_sum(sum);
             if (lane == 0) {
+                // Undone on the sum and on P·V: the scale of P's codes.
+                float scale = call.prob_scale != 0.0f ? call.prob_scale : 1.0f;
                 maxima()[r] = most;
-                sums()[r] = sum;
-                ranges()[r] = range;
+                sums()[r] = sum * scale;
+                ranges()[r] = range * scale;
             }
         }
+    }
+
+    /// The numbers that P's codes stand for, without the scale.
+    DEVICE void round_weights(float &low, float &high) const {
+        u32 codes = encode_pair<V>(divide(low, call.prob_scale), divide(high, call.prob_scale));
+        unpack<false>(decode_pair<V, false>(codes), low, high);
+        low *= decode_factor(V);
+        high *= decode_factor(V);
     }
 
     /// Puts P of two tokens into the fragments, `place` as in `scores`.

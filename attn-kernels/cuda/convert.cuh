@@ -50,6 +50,8 @@ template <u32 ELEMENT, bool HIGH> DEVICE u32 decode_pair(u32 codes) {
     return pair;
 }
 
+template <u32 ELEMENT> constexpr bool IS_FP8 = ELEMENT == E4M3 || ELEMENT == E5M2;
+
 /// Two f32 as a pair of f16 or bf16, `low` in the lower half.
 template <bool BF> DEVICE u32 pack(float low, float high) {
     u32 pair;
@@ -70,6 +72,14 @@ template <bool BF> DEVICE void unpack(u32 pair, float &low, float &high) {
         asm("{.reg .b16 l, h; mov.b32 {l, h}, %2; cvt.f32.f16 %0, l; cvt.f32.f16 %1, h;}"
             : "=f"(low), "=f"(high) : "r"(pair));
     }
+}
+
+/// Four one-byte codes as numbers, without their scale.
+template <u32 ELEMENT> DEVICE void decode4(u32 codes, float4 &x) {
+    unpack<false>(decode_pair<ELEMENT, false>(codes), x.x, x.y);
+    unpack<false>(decode_pair<ELEMENT, true>(codes), x.z, x.w);
+    constexpr float factor = decode_factor(ELEMENT);
+    if constexpr (factor != 1.0f) x = make_float4(x.x * factor, x.y * factor, x.z * factor, x.w * factor);
 }
 
 /// The magnitude of an FP8 code from that of a number, by integer instructions: `MANTISSA` bits,

@@ -21,32 +21,28 @@ struct Gather {
 };
 
 /// Four codes as numbers, without their scale.
-DEVICE void load_codes(const u8 *from, u32 element, float (&x)[4]) {
+DEVICE float4 load_codes(const u8 *from, u32 element) {
+    float4 x;
     if (element <= BF16) {
         uint2 w = *(const uint2 *)from;
         if (element == F16) {
-            unpack<false>(w.x, x[0], x[1]);
-            unpack<false>(w.y, x[2], x[3]);
+            unpack<false>(w.x, x.x, x.y);
+            unpack<false>(w.y, x.z, x.w);
         } else {
-            unpack<true>(w.x, x[0], x[1]);
-            unpack<true>(w.y, x[2], x[3]);
+            unpack<true>(w.x, x.x, x.y);
+            unpack<true>(w.y, x.z, x.w);
         }
-        return;
+        return x;
     }
-    u32 codes = *(const u32 *)from, low, high;
-    float factor = 1.0f;
+    u32 codes = *(const u32 *)from;
     if (element == E4M3) {
-        low = decode_pair<E4M3, false>(codes), high = decode_pair<E4M3, true>(codes);
-        factor = decode_factor(E4M3);
+        decode4<E4M3>(codes, x);
     } else if (element == E5M2) {
-        low = decode_pair<E5M2, false>(codes), high = decode_pair<E5M2, true>(codes);
+        decode4<E5M2>(codes, x);
     } else {
-        low = decode_pair<INT8, false>(codes), high = decode_pair<INT8, true>(codes);
+        decode4<INT8>(codes, x);
     }
-    unpack<false>(low, x[0], x[1]);
-    unpack<false>(high, x[2], x[3]);
-#pragma unroll
-    for (u32 i = 0; i < 4; i++) x[i] *= factor;
+    return x;
 }
 
 extern "C" __global__ void __launch_bounds__(128) gather_kv(const __grid_constant__ Gather call) {
@@ -66,8 +62,7 @@ extern "C" __global__ void __launch_bounds__(128) gather_kv(const __grid_constan
     const u8 *from = call.cache + block * call.block + offset * (u64)call.token + head * (u64)call.head;
     float *to = call.out + ((u64)token * call.heads + head) * call.head_dim;
     for (u32 at = lane * 4; at < call.head_dim; at += WARP * 4) {
-        float x[4];
-        load_codes(from + at * size, call.element, x);
-        *(float4 *)(to + at) = make_float4(x[0] * scale, x[1] * scale, x[2] * scale, x[3] * scale);
+        float4 x = load_codes(from + at * size, call.element);
+        *(float4 *)(to + at) = make_float4(x.x * scale, x.y * scale, x.z * scale, x.w * scale);
     }
 }

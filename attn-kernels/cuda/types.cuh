@@ -49,8 +49,12 @@ DEVICE float reciprocal(float x) {
     return y;
 }
 
-/// The correctly rounded quotient: what bytes written to the cache depend on.
-DEVICE float divide(float a, float b) { return __fdiv_rn(a, b); }
+/// The correctly rounded quotient: what bytes written to the cache depend on. A NaN in `a` keeps its
+/// sign, which the hardware's division does not.
+DEVICE float divide(float a, float b) {
+    float quotient = __fdiv_rn(a, b);
+    return is_nan(a) ? a : quotient;
+}
 
 /// The address of shared memory as `.shared` instructions take it.
 DEVICE u32 shared_address(const void *pointer) {

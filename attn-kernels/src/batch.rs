@@ -81,6 +81,11 @@ impl Batch {
         &self.sequences
     }
 
+    /// The block tables of all sequences, one after another.
+    pub(crate) fn tables(&self) -> &[u32] {
+        &self.tables
+    }
+
     pub(crate) fn table(&self, sequence: &Sequence) -> &[u32] {
         &self.tables[sequence.table.0..sequence.table.1]
     }

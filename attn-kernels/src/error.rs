@@ -80,6 +80,12 @@ pub enum Error {
         /// The storage type.
         element_type: &'static str,
     },
+    /// The device refused or failed.
+    #[error("device: {reason}")]
+    Device {
+        /// What the driver said.
+        reason: String,
+    },
     /// Dynamic scales for a storage type that takes none.
     #[error(
         "{side} is stored as {element_type}: only quantized types have scales per token and head"
@@ -185,6 +191,14 @@ pub enum Error {
         expected: usize,
         /// The shape it stands for.
         shape: &'static str,
+    },
+    /// Blocks can only go between caches that store the same.
+    #[error("blocks of {from:?} cannot go into {into:?}")]
+    ShapeMismatch {
+        /// Where the blocks are.
+        from: Box<CacheShape>,
+        /// Where they should go.
+        into: Box<CacheShape>,
     },
     /// A plan was made for another cache shape.
     #[error("plan was made for {planned:?}, the cache is {cache:?}")]

@@ -20,6 +20,8 @@ pub struct Plan {
     batch: Batch,
     /// How the CPU backend cuts it up; empty where another backend made the plan.
     pub(crate) work: Work,
+    /// How a CUDA backend cuts it up; `None` where another backend made the plan.
+    pub(crate) cuda: Option<crate::cuda::Work>,
 }
 
 impl Plan {
@@ -34,7 +36,7 @@ impl Plan {
             check_sequence(cache, attention, batch, index, sequence)?;
         }
         let (cache, attention, batch) = (cache.clone(), attention.clone(), batch.clone());
-        Ok(Self { cache, attention, batch, work: Work::default() })
+        Ok(Self { cache, attention, batch, work: Work::default(), cuda: None })
     }
 
     /// The cache shape the plan was made for.

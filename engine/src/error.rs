@@ -196,6 +196,15 @@ pub enum Error {
         /// Why.
         message: String,
     },
+    /// Calibration cannot be done as it was asked for.
+    #[error("{message}")]
+    Calibration {
+        /// Why.
+        message: String,
+    },
+    /// Somebody asked to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// A scale that kernels cannot use as it is.
     #[error("layer {layer}: a {granularity} scale that is not fixed yet cannot be used")]
     ScaleNotFixed {

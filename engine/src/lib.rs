@@ -31,10 +31,12 @@
 //! | [`cache::CacheLayout`], [`cache::Capacity`] | how KV is stored, what a budget holds |
 //! | [`tokenizer::Tokenizer`], [`chat::ChatTemplate`] | text to ids and back, messages to text |
 //! | [`eval::Metrics`] | perplexity and distance from an f32 cache |
+//! | [`calibrate::Calibrator`] | finds the scales of a KV cache from text |
 //! | [`Error`] | every refusal, with the name, the value and the limit |
 
 pub mod assets;
 pub mod cache;
+pub mod calibrate;
 pub mod chat;
 pub mod config;
 mod error;

@@ -8,7 +8,7 @@ use serde_json::{Value, json as j};
 #[test]
 fn the_json_has_the_documented_keys() {
     let report = json(&["inspect", "--json"]);
-    assert_eq!(keys(&report), ["kv_cache_dtype", "layers", "model", "warnings"]);
+    assert_eq!(keys(&report), ["fingerprint", "kv_cache_dtype", "layers", "model", "warnings"]);
     assert_eq!(report["kv_cache_dtype"], "fp8_e4m3");
     assert_eq!(report["layers"].as_array().unwrap().len(), 4);
     for (number, layer) in report["layers"].as_array().unwrap().iter().enumerate() {

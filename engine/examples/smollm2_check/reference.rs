@@ -102,6 +102,12 @@ impl Model {
         Ok(Self { dir: dir.into() })
     }
 
+    /// Where it is.
+    #[allow(dead_code, reason = "calibration_check, which shares this file, uses it")]
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The model with that KV dtype, its scales 1.0 or those of a checkpoint of scales alone.
     pub(crate) fn load(&self, dtype: &str, scales: Option<&Path>) -> Result<Llm, Failure> {
         self.load_with(dtype, scales, AttnMath::Default)

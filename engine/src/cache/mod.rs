@@ -5,6 +5,7 @@ mod capacity;
 mod resolved;
 
 pub use capacity::{Capacity, CapacityReport};
+pub(crate) use resolved::kv_scale;
 
 use crate::Error;
 use crate::config::ModelConfig;

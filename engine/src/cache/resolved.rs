@@ -55,7 +55,8 @@ fn loaded(scale: &Scale) -> Option<f32> {
     }
 }
 
-fn kv_scale(layer: usize, value: &ScaleValue) -> Result<KvScale, Error> {
+/// A resolved scale as kernels take it.
+pub(crate) fn kv_scale(layer: usize, value: &ScaleValue) -> Result<KvScale, Error> {
     match value {
         ScaleValue::PerTensor(scale) => Ok(KvScale::PerTensor(*scale)),
         ScaleValue::PerHead(scales) => Ok(KvScale::PerHead(scales.clone())),

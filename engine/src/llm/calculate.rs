@@ -14,12 +14,15 @@ use std::sync::Arc;
 const TOKENS: usize = 256;
 const BLOCK_SIZE: usize = 16;
 
-/// Runs the batch over an f32 cache of its own, and fixes the scales by what it saw. The tokens
-/// are the same for every run of a model, so the scales are too.
+/// Runs the batch over an f32 cache of its own, before the model's cache exists, and fixes the
+/// scales by what it saw. The tokens are the same for every run of a model with one seed, so the
+/// scales are too. An absmax that is zero or not finite is an error, and layers whose scales are
+/// known stay as they are.
 pub(super) fn fix(
     pending: PendingScales,
     config: &ModelConfig,
     weights: &Arc<Weights>,
+    seed: u64,
 ) -> Result<ResolvedScales, Error> {
     let tokens = TOKENS.min(config.max_position_embeddings);
     let blocks = tokens.div_ceil(BLOCK_SIZE);
@@ -30,7 +33,7 @@ pub(super) fn fix(
     batch.push(tokens, tokens, 0..blocks as u32);
     let step = Step {
         batch: &batch,
-        tokens: &random_tokens(tokens, config.vocab_size),
+        tokens: &random_tokens(seed, tokens, config.vocab_size),
         positions: &(0..tokens as u32).collect::<Vec<_>>(),
         slots: &(0..tokens as i64).collect::<Vec<_>>(),
         logits_rows: &[],
@@ -48,9 +51,9 @@ impl Tap for Seen {
     }
 }
 
-/// SplitMix64 with a fixed seed.
-fn random_tokens(count: usize, vocab_size: usize) -> Vec<u32> {
-    let mut state = 0u64;
+/// SplitMix64.
+fn random_tokens(seed: u64, count: usize, vocab_size: usize) -> Vec<u32> {
+    let mut state = seed;
     let next = |_| {
         state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = state;

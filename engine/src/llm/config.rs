@@ -24,6 +24,8 @@ pub struct EngineConfig {
     /// Calculate the scales of K and V from one batch of random tokens when the model is loaded,
     /// instead of using the checkpoint's.
     pub calculate_kv_scales: bool,
+    /// Which random tokens: the same seed gives the same scales.
+    pub calculate_seed: u64,
     /// The arithmetic of attention, in every layer whose KV cache is quantized.
     pub attn_math: AttnMath,
     /// Refuse a checkpoint whose KV scales cannot all be accounted for.
@@ -42,6 +44,7 @@ impl Default for EngineConfig {
             prefill_chunk: 128,
             max_num_seqs: 64,
             calculate_kv_scales: false,
+            calculate_seed: 0,
             attn_math: AttnMath::Default,
             strict: true,
             rescale: false,

@@ -12,7 +12,9 @@ use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 use attn_kernels::CpuBackend;
 use fp8_format::ElementType;
-use kv_scales::{Checkpoint, GivenShape, KvDtype, KvDtypes, ResolveOptions, resolve};
+use kv_scales::{
+    Checkpoint, GivenShape, KvDtype, KvDtypes, ResolveOptions, ResolvedScales, resolve,
+};
 use paged_cache::PagedCache;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::path::Path;
@@ -56,24 +58,21 @@ impl Llm {
         checkpoint: &Checkpoint,
         settings: &EngineConfig,
     ) -> Result<Self, Error> {
-        settings.validate()?;
-        let pool = thread_pool(settings.num_threads)?;
-        let config = checkpoint.config().ok_or(Error::NoConfig)?;
-        let generation = checkpoint.json("generation_config.json")?;
-        let config = ModelConfig::from_json(config, generation.as_ref())?;
-        let weights = Arc::new(Weights::load(checkpoint, &config)?);
-        let dtype = config.dtype.unwrap_or(weights.element_type());
-        let scales = resolve(checkpoint, &resolve_options(&config, dtype, settings))?;
-        let scales = match scales.into_pending() {
-            Ok(pending) => {
-                let fix = || calculate::fix(pending, &config, &weights);
-                match &pool {
-                    Some(pool) => pool.install(fix)?,
-                    None => fix()?,
-                }
-            }
-            Err(known) => known,
-        };
+        Self::with_scales(name, checkpoint, checkpoint, settings)
+    }
+
+    /// Loads the weights of one checkpoint with the KV scales of another, which need not hold
+    /// weights, to compare scales. `auto` is what that one asks for.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); the scales must fit the weights' layers and heads.
+    pub fn with_scales(
+        name: String,
+        checkpoint: &Checkpoint,
+        scales: &Checkpoint,
+        settings: &EngineConfig,
+    ) -> Result<Self, Error> {
+        let Loaded { config, weights, scales, pool } = loaded(checkpoint, scales, settings)?;
         let layout = CacheLayout::resolved(&config, settings.block_size, &scales)?
             .with_math(settings.attn_math)?;
         let tokenizer = Tokenizer::from_checkpoint(checkpoint)?;
@@ -101,6 +100,48 @@ impl Llm {
             next_seq: 0,
         })
     }
+}
+
+/// The KV scales that a checkpoint runs with under these settings; calculated, if they say so.
+///
+/// # Errors
+/// As [`Llm::load`], cache and tokenizer apart, which are not looked at.
+pub fn scales(checkpoint: &Checkpoint, settings: &EngineConfig) -> Result<ResolvedScales, Error> {
+    loaded(checkpoint, checkpoint, settings).map(|loaded| loaded.scales)
+}
+
+/// What there is before a cache.
+struct Loaded {
+    config: ModelConfig,
+    weights: Arc<Weights>,
+    scales: ResolvedScales,
+    pool: Option<ThreadPool>,
+}
+
+fn loaded(
+    checkpoint: &Checkpoint,
+    scales: &Checkpoint,
+    settings: &EngineConfig,
+) -> Result<Loaded, Error> {
+    settings.validate()?;
+    let pool = thread_pool(settings.num_threads)?;
+    let config = checkpoint.config().ok_or(Error::NoConfig)?;
+    let generation = checkpoint.json("generation_config.json")?;
+    let config = ModelConfig::from_json(config, generation.as_ref())?;
+    let weights = Arc::new(Weights::load(checkpoint, &config)?);
+    let dtype = config.dtype.unwrap_or(weights.element_type());
+    let scales = resolve(scales, &resolve_options(&config, dtype, settings))?;
+    let scales = match scales.into_pending() {
+        Ok(pending) => {
+            let fix = || calculate::fix(pending, &config, &weights, settings.calculate_seed);
+            match &pool {
+                Some(pool) => pool.install(fix)?,
+                None => fix()?,
+            }
+        }
+        Err(known) => known,
+    };
+    Ok(Loaded { config, weights, scales, pool })
 }
 
 fn resolve_options(
@@ -143,7 +184,7 @@ fn unused_tensor(name: &String) -> Warning {
 }
 
 /// A pool of exactly that many threads; `None` leaves the choice to the caller.
-pub(super) fn thread_pool(num_threads: Option<usize>) -> Result<Option<ThreadPool>, Error> {
+pub(crate) fn thread_pool(num_threads: Option<usize>) -> Result<Option<ThreadPool>, Error> {
     let Some(num_threads) = num_threads else { return Ok(None) };
     ThreadPoolBuilder::new()
         .num_threads(num_threads)

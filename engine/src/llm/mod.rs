@@ -10,6 +10,8 @@ mod sequence;
 mod steps;
 
 pub use config::EngineConfig;
+pub use load::scales;
+pub(crate) use load::thread_pool;
 pub use output::{CompletionOutput, Event, FinishReason, Prompt, RequestOutput, Warning};
 pub use score::Scored;
 

@@ -86,6 +86,12 @@ impl<B: HostBackend> Decoder<B> {
         &self.layers[layer].scales
     }
 
+    /// The heads and the mask of a layer's attention.
+    #[must_use]
+    pub fn attention_shape(&self, layer: usize) -> &AttentionShape {
+        &self.kinds[self.layers[layer].kind].attention
+    }
+
     fn plans(&self, batch: &Batch) -> Result<Vec<Plan>, Error> {
         let plan = |kind: &Kind| self.backend.plan(&kind.cache, &kind.attention, batch);
         Ok(self.kinds.iter().map(plan).collect::<Result<_, _>>()?)

@@ -18,7 +18,7 @@ use crate::checkpoint::TensorEntry;
 use crate::legacy::LEGACY_FILE;
 use crate::names::{self, Meaning};
 use crate::resolve::TARGET_DTYPE_KEY;
-use crate::{Checkpoint, Error, Shard};
+use crate::{Checkpoint, Error, KvDtypes, Shard, TensorDtype};
 use place::NewDirectory;
 
 const INDEX: &str = "model.safetensors.index.json";
@@ -61,12 +61,7 @@ pub fn write_checkpoint(
     scales.check(&model)?;
     let config = config::with_scheme(source, scales)?;
     let fates: Vec<Fate<'_>> = (0..source.shards().len()).map(|i| fate(source, i)).collect();
-    let unknown = source.tensors().filter(|t| names::read(&t.name) == Meaning::Unknown);
-    let unknown: Vec<String> = unknown.map(|t| t.name.clone()).collect();
-    if !unknown.is_empty() {
-        // They would stay beside the new ones and nobody could say which count.
-        return Err(Error::LeftoverScales { tensors: unknown });
-    }
+    refuse_unknown(source)?;
 
     let scale_shard = scale_shard_name(source.shards(), &fates);
     let tensors = scales.tensors(&names_of(source));
@@ -107,6 +102,26 @@ pub fn write_checkpoint(
     dir.write("config.json", &pretty(&config))?;
     side_files(source, &mut dir)?;
     dir.finish()
+}
+
+/// Everything about the place and the old checkpoint that [`write_checkpoint`] would refuse, for
+/// asking before scales are looked for, which can take long.
+///
+/// # Errors
+/// As [`write_checkpoint`].
+pub fn check_target(source: &Checkpoint, dtypes: KvDtypes, out: &Path) -> Result<(), Error> {
+    crate::ModelShape::from_config(source.config(), &crate::GivenShape::default())?;
+    let scales = ScaleSet { dtypes, stored_as: TensorDtype::F32, layers: BTreeMap::new() };
+    config::with_scheme(source, &scales)?;
+    refuse_unknown(source)?;
+    place::check(out)
+}
+
+/// Scales that nobody understands would stay beside the new ones, and nobody could say which count.
+fn refuse_unknown(source: &Checkpoint) -> Result<(), Error> {
+    let unknown = source.tensors().filter(|t| names::read(&t.name) == Meaning::Unknown);
+    let tensors: Vec<String> = unknown.map(|t| t.name.clone()).collect();
+    if tensors.is_empty() { Ok(()) } else { Err(Error::LeftoverScales { tensors }) }
 }
 
 fn fate(source: &Checkpoint, shard: usize) -> Fate<'_> {

@@ -21,16 +21,32 @@ fn io_at(path: &Path) -> impl FnOnce(io::Error) -> Error {
     move |source| Error::Io { path, source }
 }
 
+/// Whether a directory can come into being there.
+pub(super) fn check(out: &Path) -> Result<(), Error> {
+    if out.file_name().is_none() {
+        return Err(Error::BadFileName { file: out.display().to_string() });
+    }
+    // Also a dangling link is something that a rename would replace.
+    if fs::symlink_metadata(out).is_ok() {
+        return Err(Error::OutputExists { path: out.to_path_buf() });
+    }
+    let parent = parent(out);
+    if fs::metadata(parent).map_err(io_at(parent))?.is_dir() {
+        Ok(())
+    } else {
+        Err(Error::NotADirectory { path: parent.to_path_buf() })
+    }
+}
+
+fn parent(out: &Path) -> &Path {
+    out.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 impl NewDirectory {
     pub(super) fn create(out: &Path) -> Result<Self, Error> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        let name = out
-            .file_name()
-            .ok_or_else(|| Error::BadFileName { file: out.display().to_string() })?;
-        // Also a dangling link is something that a rename would replace.
-        if fs::symlink_metadata(out).is_ok() {
-            return Err(Error::OutputExists { path: out.to_path_buf() });
-        }
+        check(out)?;
+        let name = out.file_name().unwrap_or_default();
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
         let mut temporary = std::ffi::OsString::from(".");
         temporary.push(name);
@@ -127,8 +143,7 @@ impl NewDirectory {
         sync_directory(&self.temporary)?;
         fs::rename(&self.temporary, &self.out).map_err(io_at(&self.out))?;
         self.done = true;
-        let parent = self.out.parent().filter(|p| !p.as_os_str().is_empty());
-        sync_directory(parent.unwrap_or(Path::new(".")))?;
+        sync_directory(parent(&self.out))?;
         let mut written = std::mem::take(&mut self.written);
         for list in
             [&mut written.linked, &mut written.copied, &mut written.written, &mut written.left_out]

@@ -156,7 +156,7 @@ impl ScaleSet {
         }
         for (index, &value) in value.values().iter().enumerate() {
             // As it will be read back: a small or large one may round to 0 or infinity.
-            let stored = rounded(value, self.stored_as);
+            let stored = self.stored_as.rounded(value);
             if !(stored.is_finite() && stored > 0.0) {
                 return Err(Error::InvalidScale { tensor: tensor(), layer, slot, index, value });
             }
@@ -220,14 +220,6 @@ fn halved(layer: &LayerScales, slot: Slot, platform: Platform) -> Result<ScaleVa
     })
 }
 
-fn rounded(value: f32, dtype: TensorDtype) -> f32 {
-    match dtype {
-        TensorDtype::F16 => half::f16::from_f32(value).to_f32(),
-        TensorDtype::Bf16 => half::bf16::from_f32(value).to_f32(),
-        _ => value,
-    }
-}
-
 fn stored_bytes(value: f32, dtype: TensorDtype) -> Vec<u8> {
     match dtype {
         TensorDtype::F16 => half::f16::from_f32(value).to_le_bytes().to_vec(),
@@ -244,6 +236,15 @@ impl TensorDtype {
             Some(KvDtype::F16) => TensorDtype::F16,
             Some(KvDtype::Bf16) => TensorDtype::Bf16,
             _ => TensorDtype::F32,
+        }
+    }
+
+    /// A value as it comes back from a scale tensor of this type.
+    pub fn rounded(self, value: f32) -> f32 {
+        match self {
+            TensorDtype::F16 => half::f16::from_f32(value).to_f32(),
+            TensorDtype::Bf16 => half::bf16::from_f32(value).to_f32(),
+            _ => value,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::repo;
 /// a compiler finds to fuse.
 const OPTIONS: [&str; 1] = ["--fmad=false"];
 /// All files together.
-const MOST_BYTES: usize = 15 << 20;
+const MOST_BYTES: usize = 15_000_000;
 
 /// A built file.
 struct Built {
@@ -88,6 +88,7 @@ fn build(
     let mut options = module.options.clone();
     options.extend(OPTIONS.map(str::to_owned));
     let ptx = nvrtc::compile(nvrtc, &source, arch, &[], &options)?;
+    let ptx = ptxas::without_hints(&ptx);
     let (ptx, version, assembled) = ptxas::lower_version(toolkit, &ptx, arch, hint)
         .with_context(|| format!("{} for {arch}", module.name))?;
     let mut kernels: Vec<Kernel> = assembled

@@ -24,3 +24,8 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
         (false, check) => build::run(check, only.as_deref()),
     }
 }
+
+/// Whether `attn-kernels/ptx` is current.
+pub(crate) fn check() -> Result<()> {
+    build::run(true, None)
+}

@@ -58,6 +58,13 @@ pub(crate) fn assemble(toolkit: &Toolkit, ptx: &str, arch: &str) -> Result<Assem
     Ok(Assembled { cubin: cubin.context("ptxas left no cubin")?, usage: usage(&messages)? })
 }
 
+/// Takes out the hints that say which bytes of a vector load are used: they ask for PTX 8.3, and
+/// help only a memory checker.
+pub(crate) fn without_hints(ptx: &str) -> String {
+    let hint = |line: &&str| line.trim_start().starts_with(".pragma \"used_bytes_mask");
+    ptx.split_inclusive('\n').filter(|line| !hint(line)).collect()
+}
+
 /// The module with the least `.version` that ptxas assembles, and that version: the older, the
 /// more drivers take it. `hint` is where to look first.
 pub(crate) fn lower_version(
@@ -122,6 +129,12 @@ fn number_before(line: &str, unit: &str) -> Result<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hints_go_and_all_else_stays() {
+        let text = "a;\n\t.pragma \"used_bytes_mask 3840\";\n\tb;\n";
+        assert_eq!(without_hints(text), "a;\n\tb;\n");
+    }
 
     #[test]
     fn reads_what_ptxas_says() {

@@ -77,12 +77,11 @@ impl Warp {
     pub(crate) fn addresses(&self, addr: &Addr, mask: u32) -> Result<Lanes<u64>, Unset> {
         let mut room = [0; 32];
         let base = self.regs.get64(addr.base, mask, &mut room)?;
-        // An address in 32 bits stays in 32: `[%r+64]` with -64 in the register is zero.
-        let field = match addr.base {
-            Src::Reg(Reg::R32(_)) => u64::from(u32::MAX),
-            _ => u64::MAX,
-        };
-        Ok(base.map(|b| b.wrapping_add_signed(addr.offset) & field))
+        if let Src::Reg(Reg::R32(_)) = addr.base {
+            // An address of 32 bits wraps: compilers count on it, with a negative base.
+            return Ok(base.map(|b| u64::from((b as u32).wrapping_add(addr.offset as u32))));
+        }
+        Ok(base.map(|b| b.wrapping_add_signed(addr.offset)))
     }
 
     /// An operand that is the same in all lanes, or the lowest lane's.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use attn_kernels::AttnMath;
 use clap::{Args, ValueEnum};
 use engine::llm::{EngineConfig, Llm};
-use kv_scales::{Checkpoint, KvDtype, KvDtypes, ResolveOptions};
+use kv_scales::{Checkpoint, KvDtype, KvDtypes, ResolveOptions, ResolvedScales};
 
 use crate::bytes::ByteSize;
 use crate::failure::Failure;
@@ -82,11 +82,21 @@ pub(crate) struct EngineArgs {
     /// Where to run
     #[arg(long, value_enum, default_value_t = Device::Cpu)]
     device: Device,
-    /// Calculate the KV scales from one batch of random tokens, instead of using the checkpoint's
-    #[arg(long)]
-    calculate_kv_scales: bool,
+    #[command(flatten)]
+    calculate: CalculateArgs,
     #[command(flatten)]
     scales: ScaleArgs,
+}
+
+/// Scales from random tokens.
+#[derive(Args, Clone, Copy)]
+pub(crate) struct CalculateArgs {
+    /// Calculate the KV scales from one batch of random tokens, instead of using the checkpoint's
+    #[arg(long)]
+    pub(crate) calculate_kv_scales: bool,
+    /// Which random tokens: the same seed gives the same scales
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "calculate_kv_scales")]
+    calculate_seed: u64,
 }
 
 /// What to do with a checkpoint's scales that cannot be used as they are.
@@ -113,11 +123,46 @@ impl ScaleArgs {
     }
 }
 
+impl CalculateArgs {
+    /// The scales a model runs with, calculated if that was asked for.
+    pub(crate) fn scales(
+        self,
+        checkpoint: &Checkpoint,
+        dtypes: KvDtypes,
+        scales: &ScaleArgs,
+    ) -> Result<ResolvedScales, Failure> {
+        Ok(engine::llm::scales(checkpoint, &self.config(dtypes, scales))?)
+    }
+
+    fn config(self, dtypes: KvDtypes, scales: &ScaleArgs) -> EngineConfig {
+        EngineConfig {
+            kv_cache_dtype: Some(dtypes),
+            calculate_kv_scales: self.calculate_kv_scales,
+            calculate_seed: self.calculate_seed,
+            strict: !scales.lenient,
+            rescale: scales.rescale,
+            attn_math: scales.attn_math,
+            ..EngineConfig::default()
+        }
+    }
+}
+
 impl EngineArgs {
     /// How the KV scales are resolved.
     pub(crate) fn resolve_options(&self, dtype: KvDtypes) -> ResolveOptions {
-        let calculate_kv_scales = self.calculate_kv_scales;
+        let calculate_kv_scales = self.calculate.calculate_kv_scales;
         ResolveOptions { calculate_kv_scales, ..self.scales.options(dtype) }
+    }
+
+    fn config(&self, dtypes: KvDtypes, attn_math: AttnMath) -> Result<EngineConfig, Failure> {
+        self.device.check()?;
+        Ok(EngineConfig {
+            block_size: self.block_size,
+            kv_cache_memory: self.kv_cache_memory.map(|size| size.0),
+            num_threads: self.threads,
+            attn_math,
+            ..self.calculate.config(dtypes, &self.scales)
+        })
     }
 
     /// The arithmetic of attention that was asked for.
@@ -137,21 +182,20 @@ impl EngineArgs {
         dtypes: KvDtypes,
         attn_math: AttnMath,
     ) -> Result<Llm, Failure> {
-        self.device.check()?;
-        let config = EngineConfig {
-            kv_cache_dtype: Some(dtypes),
-            block_size: self.block_size,
-            kv_cache_memory: self.kv_cache_memory.map(|size| size.0),
-            num_threads: self.threads,
-            calculate_kv_scales: self.calculate_kv_scales,
-            strict: !self.scales.lenient,
-            rescale: self.scales.rescale,
-            attn_math,
-            ..EngineConfig::default()
-        };
+        let config = self.config(dtypes, attn_math)?;
         Ok(match model.dir() {
             Some(dir) => Llm::load(dir, config)?,
             None => Llm::embedded(config)?,
         })
+    }
+
+    /// Loads the model with the scales of another checkpoint, as what those are for.
+    pub(crate) fn load_with_scales(
+        &self,
+        model: &ModelArgs,
+        scales: &Checkpoint,
+    ) -> Result<Llm, Failure> {
+        let config = self.config(KvDtype::Auto.into(), self.attn_math())?;
+        Ok(Llm::with_scales(model.name(), &model.open()?, scales, &config)?)
     }
 }

@@ -7,7 +7,7 @@ use attn_kernels::AttnMath;
 use engine::eval::{self, Metrics};
 use engine::llm::{Llm, Scored};
 use fp8_format::ElementType;
-use kv_scales::{Checkpoint, KvDtype, KvDtypes, Origin, resolve};
+use kv_scales::{Checkpoint, KvDtype, KvDtypes, resolve};
 use serde::Serialize;
 
 use crate::args::{EngineArgs, ModelArgs};
@@ -16,7 +16,7 @@ use crate::output;
 use crate::progress::Progress;
 use crate::table::{Align, Table};
 
-/// Measure perplexity per KV dtype, and the distance from an f32 cache.
+/// Measure perplexity per KV dtype and set of scales, and the distance from an f32 cache.
 ///
 /// A text is scored in windows of 512 tokens, without BOS; a last window that is not full is
 /// dropped. Scores go through the paged cache and the attention that `generate` uses.
@@ -31,6 +31,10 @@ pub(crate) struct Args {
     /// for the embedded model, else `auto`]
     #[arg(long, value_name = "DTYPE")]
     kv_cache_dtype: Vec<String>,
+    /// A checkpoint whose KV scales to measure, as what they are for, with the model's weights; may
+    /// be given several times
+    #[arg(long, value_name = "DIR")]
+    scales: Vec<PathBuf>,
     #[command(flatten)]
     engine: EngineArgs,
     /// Print one JSON document
@@ -64,6 +68,8 @@ struct Report {
 struct Measured {
     kv_cache_dtype: String,
     scales: &'static str,
+    /// The checkpoint that the scales are of, where it is not the model's own.
+    scale_set: Option<String>,
     perplexity: f64,
     nll: f64,
     mean_abs_dlogp: f64,
@@ -76,6 +82,7 @@ struct Planned {
     dtypes: KvDtypes,
     name: String,
     scales: &'static str,
+    set: Option<(String, Checkpoint)>,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
@@ -84,8 +91,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let plan = |name: Option<&str>| plan(args, &checkpoint, args.model.dtypes(name)?);
     let mut asked =
         args.kv_cache_dtype.iter().map(|n| plan(Some(n))).collect::<Result<Vec<_>, _>>()?;
-    if asked.is_empty() {
+    if asked.is_empty() && args.scales.is_empty() {
         asked.push(plan(None)?);
+    }
+    for dir in &args.scales {
+        asked.push(plan_set(args, dir)?);
     }
     let f32_cache = plan(Some(KvDtype::F32.name()))?;
     if asked.iter().any(|planned| planned.name == f32_cache.name) {
@@ -106,7 +116,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             continue;
         }
         // One engine at a time: a cache can be large.
-        llm = args.engine.load(&args.model, planned.dtypes)?;
+        llm = match &planned.set {
+            Some((_, scales)) => args.engine.load_with_scales(&args.model, scales)?,
+            None => args.engine.load(&args.model, planned.dtypes)?,
+        };
         progress.say(&planned.name);
         let (scored, seconds) = score(&mut llm, &sequences, &mut progress)?;
         results.push(planned.measured(eval::compare(&scored, &reference)?, seconds));
@@ -120,16 +133,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 
 fn plan(args: &Args, checkpoint: &Checkpoint, dtypes: KvDtypes) -> Result<Planned, Failure> {
     let resolved = resolve(checkpoint, &args.engine.resolve_options(dtypes))?;
-    let origins = || resolved.layers().iter().flat_map(|layer| [&layer.k.origin, &layer.v.origin]);
-    let scales =
-        if origins().any(|o| matches!(o, Origin::Checkpoint { .. } | Origin::Duplicated { .. })) {
-            "checkpoint"
-        } else if origins().any(|o| matches!(o, Origin::Default)) {
-            "default"
-        } else {
-            "none"
-        };
-    Ok(Planned { dtypes, name: resolved.dtypes().to_string(), scales })
+    let (name, scales) = (resolved.dtypes().to_string(), resolved.source());
+    Ok(Planned { dtypes, name, scales, set: None })
+}
+
+/// Another checkpoint's scales, as what its config asks for.
+fn plan_set(args: &Args, dir: &Path) -> Result<Planned, Failure> {
+    let set = Checkpoint::open(dir)?;
+    let planned = plan(args, &set, KvDtype::Auto.into())?;
+    if planned.scales == "none" {
+        let reason = "its config asks for no quantized KV cache".to_owned();
+        return Err(Failure::Content { path: dir.into(), reason });
+    }
+    Ok(Planned { set: Some((dir.display().to_string(), set)), ..planned })
 }
 
 impl Planned {
@@ -137,6 +153,7 @@ impl Planned {
         Measured {
             kv_cache_dtype: self.name.clone(),
             scales: self.scales,
+            scale_set: self.set.as_ref().map(|(name, _)| name.clone()),
             perplexity: metrics.perplexity,
             nll: metrics.nll,
             mean_abs_dlogp: metrics.mean_abs_dlogp,
@@ -189,7 +206,7 @@ fn text(report: &Report) -> String {
     let mut row = |m: &Measured| {
         table.row([
             m.kv_cache_dtype.clone(),
-            m.scales.to_owned(),
+            m.scale_set.clone().unwrap_or_else(|| m.scales.to_owned()),
             format!("{:.4}", m.perplexity),
             format!("{:.5}", m.nll),
             format!("{:.5}", m.mean_abs_dlogp),

@@ -19,6 +19,10 @@ pub(crate) enum Failure {
     NoDevice { device: &'static str },
     #[error("max_model_len is {len}, must be 1 to max_position_embeddings ({limit})")]
     MaxModelLen { len: usize, limit: usize },
+    #[error("scales are calculated for the platform that runs here, ocp, not for fnuz")]
+    CalculateOnFnuz,
+    #[error("--report {}: {limit}", path.display())]
+    Report { path: PathBuf, limit: &'static str },
     #[error("writing the output: {0}")]
     Output(std::io::Error),
     /// A closed pipe is no error: see `main`.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use engine::chat::{ChatTemplate, Message};
 use engine::llm::{Event, Llm, Prompt, RequestOutput, Warning};
 use engine::sampling::{Sampled, SamplingParams};
+use kv_scales::ResolvedScales;
 use serde::Serialize;
 
 use crate::args::{EngineArgs, ModelArgs};
@@ -95,6 +96,8 @@ struct TokenLogprob<'a> {
 #[derive(Serialize)]
 struct KvCache<'a> {
     dtype: &'a str,
+    scales: &'static str,
+    scales_fingerprint: Option<String>,
     blocks: usize,
     block_size: usize,
     bytes: u64,
@@ -244,11 +247,18 @@ fn report<'a>(args: &'a Args, llm: &'a Llm, outputs: &'a [RequestOutput]) -> Rep
         outputs: args.prompts.iter().zip(outputs).map(output).collect(),
         kv_cache: KvCache {
             dtype: llm.kv_cache_dtype(),
+            scales: scales(llm),
+            scales_fingerprint: llm.scales().map(|s| output::hex(&s.fingerprint())),
             blocks: capacity.config.num_blocks,
             block_size: capacity.config.block_size(),
             bytes: capacity.bytes(),
         },
     }
+}
+
+/// Where the KV scales came from.
+fn scales(llm: &Llm) -> &'static str {
+    llm.scales().map_or("none", ResolvedScales::source)
 }
 
 /// What the KV cache took, what it saved, and how fast it went.
@@ -266,8 +276,9 @@ fn summary(llm: &Llm, outputs: &[RequestOutput], seconds: f64) -> String {
         }
     });
     format!(
-        "KV cache {}: {} blocks of {} tokens, {}{}; {tokens} tokens in {seconds:.2} s, {:.1} tokens/s",
+        "KV cache {}{}: {} blocks of {} tokens, {}{}; {tokens} tokens in {seconds:.2} s, {:.1} tokens/s",
         llm.kv_cache_dtype(),
+        if scales(llm) == "on_the_fly" { ", scales calculated on the fly" } else { "" },
         capacity.config.num_blocks,
         capacity.config.block_size(),
         readable(bytes),

@@ -3,14 +3,14 @@
 use kv_scales::{Platform, ResolveOptions, ResolvedScales, Scale, resolve};
 use serde::Serialize;
 
-use crate::args::{ModelArgs, ScaleArgs};
+use crate::args::{CalculateArgs, ModelArgs, ScaleArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::table::{Align, Table};
 
 /// Show the KV scales of a checkpoint, per layer, with provenance and warnings.
 ///
-/// Reads headers only. Fails, unless --lenient, if a scale in the checkpoint would be dropped.
+/// Reads headers only, unless scales are to be calculated. Fails, unless --lenient, if a scale in the checkpoint would be dropped.
 #[derive(clap::Args)]
 #[command(args_override_self = true)]
 pub(crate) struct Args {
@@ -24,6 +24,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PLATFORM", default_value = "ocp")]
     platform: String,
     #[command(flatten)]
+    calculate: CalculateArgs,
+    #[command(flatten)]
     scales: ScaleArgs,
     /// Print one JSON document
     #[arg(long)]
@@ -34,6 +36,8 @@ pub(crate) struct Args {
 struct Report<'a> {
     model: String,
     kv_cache_dtype: String,
+    /// Of dtypes, platform and scales: caches with another one cannot share blocks.
+    fingerprint: String,
     layers: Vec<Layer<'a>>,
     warnings: Vec<Warning<'a>>,
 }
@@ -65,8 +69,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let platform: Platform = args.platform.parse()?;
     let dtype = args.model.dtypes(args.kv_cache_dtype.as_deref())?;
     let checkpoint = args.model.open()?;
-    let options = ResolveOptions { platform, ..args.scales.options(dtype) };
-    let scales = resolve(&checkpoint, &options)?;
+    let scales = match (args.calculate.calculate_kv_scales, platform) {
+        (true, Platform::Ocp) => args.calculate.scales(&checkpoint, dtype, &args.scales)?,
+        (true, Platform::Fnuz) => return Err(Failure::CalculateOnFnuz),
+        (false, _) => {
+            resolve(&checkpoint, &ResolveOptions { platform, ..args.scales.options(dtype) })?
+        }
+    };
     let report = report(args.model.name(), &scales);
     if args.json { output::print_json(&report) } else { output::print(&text(&report)) }
 }
@@ -77,6 +86,7 @@ fn report(model: String, scales: &ResolvedScales) -> Report<'_> {
     Report {
         model,
         kv_cache_dtype: scales.dtypes().to_string(),
+        fingerprint: output::hex(&scales.fingerprint()),
         layers: layers
             .map(|scales| Layer {
                 layer: scales.layer,

@@ -2,6 +2,7 @@
 
 mod args;
 mod bytes;
+mod calibrate;
 mod capacity;
 mod eval;
 mod failure;
@@ -31,6 +32,7 @@ enum Command {
     Generate(generate::Args),
     Inspect(inspect::Args),
     Eval(eval::Args),
+    Calibrate(calibrate::Args),
     Capacity(capacity::Args),
 }
 
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => generate::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Eval(args) => eval::run(&args),
+        Command::Calibrate(args) => calibrate::run(&args),
         Command::Capacity(args) => capacity::run(&args),
     };
     match result {

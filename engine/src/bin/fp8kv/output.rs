@@ -32,3 +32,8 @@ pub(crate) fn one_line(text: &str) -> String {
     let breaks = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().map(breaks).collect::<String>().split_whitespace().collect::<Vec<_>>().join(" ")
 }
+
+/// Bytes as digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -15,8 +15,18 @@ pub(crate) struct Progress {
 
 impl Progress {
     pub(crate) fn new(steps: u64, what: &str) -> Self {
+        Self::styled(steps, what, "{msg} {wide_bar} {pos}/{len} {eta}")
+    }
+
+    /// Counts tokens: shows how many there are each second, too.
+    pub(crate) fn of_tokens(tokens: u64, what: &str) -> Self {
+        let style = "{msg} {wide_bar} {pos}/{len} tokens, {per_sec:.0}, {eta} left";
+        Self::styled(tokens, what, style)
+    }
+
+    fn styled(steps: u64, what: &str, style: &str) -> Self {
         let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::hidden());
-        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {eta}") {
+        if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
         bar.set_message(what.to_owned());
@@ -25,7 +35,12 @@ impl Progress {
 
     /// One step is done.
     pub(crate) fn step(&mut self) {
-        self.bar.inc(1);
+        self.advance(1);
+    }
+
+    /// So many steps are done.
+    pub(crate) fn advance(&mut self, steps: u64) {
+        self.bar.inc(steps);
         if !self.shown && self.start.elapsed() > QUIET {
             // Where stderr is no terminal, indicatif draws nothing.
             self.bar.set_draw_target(ProgressDrawTarget::stderr());

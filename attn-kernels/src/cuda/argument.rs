@@ -1,0 +1,54 @@
+//! Kernel arguments and tasks as bytes, laid out as the structs of `cuda/*.cuh` are: each field at
+//! its natural alignment, in order.
+
+/// A struct under construction.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Argument(Vec<u8>);
+
+impl Argument {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    fn push(mut self, bytes: &[u8]) -> Self {
+        self.0.resize(self.0.len().next_multiple_of(bytes.len()), 0);
+        self.0.extend_from_slice(bytes);
+        self
+    }
+
+    pub(crate) fn u32(self, value: u32) -> Self {
+        self.push(&value.to_le_bytes())
+    }
+
+    /// A count or a stride; the shapes were checked, so what does not fit is a mistake of ours.
+    pub(crate) fn count(self, value: usize) -> Self {
+        self.u32(u32::try_from(value).expect("checked when the cache or the plan was made"))
+    }
+
+    pub(crate) fn u64(self, value: u64) -> Self {
+        self.push(&value.to_le_bytes())
+    }
+
+    pub(crate) fn f32(self, value: f32) -> Self {
+        self.push(&value.to_le_bytes())
+    }
+
+    /// Ends a struct whose largest field has 8 bytes.
+    pub(crate) fn finish(mut self) -> Vec<u8> {
+        self.0.resize(self.0.len().next_multiple_of(8), 0);
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_aligned_as_in_c() {
+        let bytes = Argument::new().u32(1).u64(2).f32(1.0).finish();
+        let mut expected = vec![1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0];
+        expected.extend([0, 0, 0x80, 0x3f, 0, 0, 0, 0]);
+        assert_eq!(bytes, expected);
+    }
+}

@@ -1,0 +1,74 @@
+//! What a decode step moves and executes, counted on the emulated device: bytes, sectors, bank
+//! conflicts, instructions. Counts are facts about the program; they are no times.
+
+use attn_kernels::{Backend, Batch, KvLayout};
+use cuda_emulator::{Class, Counters};
+use fp8_format::ElementType::F8E4M3;
+
+use crate::common::World;
+use crate::device::{Cuda, Emulated};
+
+/// An H100 (SXM): bytes from memory per clock and multiprocessor at 3.35 TB/s and 1.755 GHz, and
+/// warp instructions it can issue per clock.
+const BYTES_PER_CLOCK: f64 = 3.35e12 / (132.0 * 1.755e9);
+const ISSUE_PER_CLOCK: f64 = 4.0;
+
+/// One decode step of one sequence on an H100; the counts of its attention kernel.
+fn decode(heads: usize, kv_heads: usize, d: usize, tokens: usize, wanted: usize) -> Counters {
+    let cuda = Cuda::with(Emulated::new("sm_90a").wanting(wanted));
+    let world = World::new(81, heads, kv_heads, d, &[tokens]);
+    let shape = world.shape(16, KvLayout::Hnd, F8E4M3, F8E4M3);
+    let world = world.with_scales(&shape, true);
+    let tables = world.tables(&shape, 7);
+    let mut cache = cuda.new_cache(shape.clone()).unwrap();
+    let slots = World::slots(&tables[0], shape.block_size, 0..tokens);
+    cuda.append(&mut cache, &world.scales, &world.k[0], &world.v[0], &slots).unwrap();
+    let mut batch = Batch::new();
+    batch.push(1, tokens, tables[0].iter().copied());
+    let plan = cuda.plan(&shape, &world.attention(), &batch).unwrap();
+    let mut out = vec![0.0; heads * d];
+    let q = &world.q[0][(tokens - 1) * heads * d..];
+    cuda.attention(&plan, &cache, &world.scales, q, &mut out, None).unwrap();
+    let launches = cuda.0.driver().launches.borrow();
+    let found = launches.iter().find(|(name, _)| name.starts_with("attention_"));
+    found.expect("attention ran").1.clone()
+}
+
+#[test]
+fn a_decode_step_moves_what_it_must() {
+    let (heads, kv_heads, d, tokens) = (32, 8, 128, 4096);
+    let kv_bytes = (tokens * kv_heads * d * 2) as f64;
+    // Every CTA reads its group's queries.
+    let q_bytes = (heads / kv_heads * d * 4) as f64;
+    for wanted in [1, 4 * 132] {
+        let counters = decode(heads, kv_heads, d, tokens, wanted);
+        let load = counters.global_load;
+        let moved = load.sectors as f64 * 32.0;
+        let over = (moved - q_bytes * counters.ctas as f64) / kv_bytes;
+        // Of the asynchronous copies: in other loads many lanes ask for the same word.
+        let plain = || counters.sites.iter().filter(|s| s.class == Class::GlobalLoad);
+        let bytes = load.bytes - plain().map(|s| s.bytes).sum::<u64>();
+        let sectors = load.sectors - plain().map(|s| s.sectors).sum::<u64>();
+        let used = bytes as f64 / (sectors as f64 * 32.0);
+        let per_byte = counters.warp_instructions as f64 / kv_bytes;
+        let room = ISSUE_PER_CLOCK / (BYTES_PER_CLOCK * per_byte);
+        println!(
+            "{} CTAs: sectors of {over:.4} times the KV bytes read beside q, {:.1} % of the sectors used, {per_byte:.4} \
+             warp instructions per byte ({room:.2} times the issue slots that 3.35 TB/s leave), shared \
+             conflicts {} of {} loads and {} of {} stores, {} mma, {} barriers, lanes {:.2}",
+            counters.ctas,
+            used * 100.0,
+            counters.shared_load.conflicts,
+            counters.shared_load.requests,
+            counters.shared_store.conflicts,
+            counters.shared_store.requests,
+            counters.mma,
+            counters.barriers,
+            counters.lane_utilization(),
+        );
+        assert!(over <= 1.03, "{over} times the KV bytes read");
+        assert!(used >= 0.97, "{used} of the sectors used");
+        assert_eq!(counters.shared_load.conflicts, 0);
+        assert!(room >= 1.0 / 0.9, "issue slots for {room} of the bandwidth");
+    }
+}

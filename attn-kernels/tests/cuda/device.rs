@@ -1,0 +1,215 @@
+//! The emulated device as a driver of the backend, and a backend that takes slices.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::path::Path;
+use std::rc::Rc;
+
+use attn_kernels::cuda::{CudaBackend, CudaBuffer, Driver, Launch};
+use attn_kernels::{AttentionShape, Backend, Batch, CacheShape, Error, KvCache, LayerScales, Plan};
+use cuda_emulator::{Counters, Device, DeviceConfig, DevicePtr, LaunchConfig, Module, Profile};
+
+/// The architectures that kernels ship for, and the device that runs them.
+pub(crate) const ARCHS: [&str; 5] = ["sm_80", "sm_89", "sm_90a", "sm_100a", "sm_120a"];
+
+fn profile(arch: &str) -> Profile {
+    match arch {
+        "sm_80" => Profile::sm_80(),
+        "sm_89" => Profile::sm_89(),
+        "sm_90a" => Profile::sm_90(),
+        "sm_100a" => Profile::sm_100(),
+        "sm_120a" => Profile::sm_120(),
+        _ => panic!("no profile for {arch}"),
+    }
+}
+
+/// An allocation, freed when dropped.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    device: Device,
+    at: DevicePtr,
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.device.free(self.at).unwrap();
+    }
+}
+
+/// Changes the text of a module, named first.
+pub(crate) type Edit = Rc<dyn Fn(&str, String) -> String>;
+
+/// The shipped PTX on an emulated device, all checks on.
+#[derive(Clone)]
+pub(crate) struct Emulated {
+    pub(crate) device: Device,
+    arch: &'static str,
+    /// What is put in a text before it is loaded, to plant a fault.
+    edit: Option<Edit>,
+    modules: Rc<RefCell<HashMap<String, Module>>>,
+    /// Of every launch: the kernel and its counts.
+    pub(crate) launches: Rc<RefCell<Vec<(String, Counters)>>>,
+    /// CTAs below which contexts are split.
+    pub(crate) wanted: usize,
+}
+
+impl Emulated {
+    pub(crate) fn new(arch: &'static str) -> Self {
+        let config = DeviceConfig { profile: profile(arch), ..DeviceConfig::default() };
+        Self {
+            device: Device::new(config),
+            arch,
+            edit: None,
+            modules: Rc::default(),
+            launches: Rc::default(),
+            wanted: 1,
+        }
+    }
+
+    pub(crate) fn wanting(mut self, ctas: usize) -> Self {
+        self.wanted = ctas;
+        self
+    }
+
+    pub(crate) fn edited(mut self, edit: Edit) -> Self {
+        self.edit = Some(edit);
+        self
+    }
+
+    fn module(&self, name: &str) -> Result<Module, String> {
+        if let Some(module) = self.modules.borrow().get(name) {
+            return Ok(module.clone());
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("ptx").join(self.arch);
+        let path = root.join(format!("{name}.ptx"));
+        let mut text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+        if let Some(edit) = &self.edit {
+            text = edit(name, text);
+        }
+        let file = format!("{}/{name}.ptx", self.arch);
+        let module = self.device.load_ptx(&file, &text).map_err(|e| e.to_string())?;
+        self.modules.borrow_mut().insert(name.to_owned(), module.clone());
+        Ok(module)
+    }
+}
+
+impl Driver for Emulated {
+    type Memory = Memory;
+
+    fn has(&self, module: &str, kernel: &str) -> bool {
+        match self.module(module) {
+            Ok(module) => module.kernel(kernel).is_ok(),
+            Err(error) => {
+                eprintln!("{error}");
+                false
+            }
+        }
+    }
+
+    fn shared_limit(&self) -> u32 {
+        self.device.profile().shared_per_block_optin
+    }
+
+    fn wanted_ctas(&self) -> usize {
+        self.wanted
+    }
+
+    fn alloc(&self, bytes: usize) -> Result<Memory, String> {
+        let at = self.device.alloc(bytes).map_err(|e| e.to_string())?;
+        self.device.fill8(at, 0, bytes).map_err(|e| e.to_string())?;
+        Ok(Memory { device: self.device.clone(), at })
+    }
+
+    fn address(&self, memory: &Memory) -> u64 {
+        memory.at.0
+    }
+
+    fn write(&self, memory: &Memory, offset: usize, bytes: &[u8]) -> Result<(), String> {
+        self.device.write(memory.at.offset(offset as u64), bytes).map_err(|e| e.to_string())
+    }
+
+    fn read(&self, memory: &Memory, offset: usize, bytes: &mut [u8]) -> Result<(), String> {
+        self.device.read(memory.at.offset(offset as u64), bytes).map_err(|e| e.to_string())
+    }
+
+    fn launch(&self, launch: &Launch<'_>) -> Result<(), String> {
+        let kernel =
+            self.module(launch.module)?.kernel(launch.kernel).map_err(|e| e.to_string())?;
+        let shape = LaunchConfig {
+            grid: launch.grid,
+            block: [launch.threads, 1, 1],
+            shared_bytes: launch.shared,
+        };
+        let report =
+            self.device.launch(&kernel, shape, launch.argument).map_err(|e| e.to_string())?;
+        self.launches.borrow_mut().push((launch.kernel.to_owned(), report.counters));
+        Ok(())
+    }
+}
+
+/// The backend over slices, as the other backends are, so that the same tests serve it.
+pub(crate) struct Cuda(pub(crate) CudaBackend<Emulated>);
+
+impl Cuda {
+    pub(crate) fn new(arch: &'static str) -> Self {
+        Self(CudaBackend::new(Emulated::new(arch)))
+    }
+
+    pub(crate) fn with(driver: Emulated) -> Self {
+        Self(CudaBackend::new(driver))
+    }
+}
+
+impl Backend for Cuda {
+    type Buffer = CudaBuffer<Memory>;
+    type Input<'a> = &'a [f32];
+    type Output<'a> = &'a mut [f32];
+
+    fn new_cache(&self, shape: CacheShape) -> Result<KvCache<Self::Buffer>, Error> {
+        self.0.new_cache(shape)
+    }
+
+    fn plan(&self, c: &CacheShape, a: &AttentionShape, batch: &Batch) -> Result<Plan, Error> {
+        self.0.plan(c, a, batch)
+    }
+
+    fn append(
+        &self,
+        cache: &mut KvCache<Self::Buffer>,
+        scales: &LayerScales,
+        k: &[f32],
+        v: &[f32],
+        slots: &[i64],
+    ) -> Result<(), Error> {
+        let (k, v) = (self.0.upload(k)?, self.0.upload(v)?);
+        self.0.append(cache, scales, &k, &v, slots)
+    }
+
+    fn attention(
+        &self,
+        plan: &Plan,
+        cache: &KvCache<Self::Buffer>,
+        scales: &LayerScales,
+        q: &[f32],
+        out: &mut [f32],
+        lse: Option<&mut [f32]>,
+    ) -> Result<(), Error> {
+        let q = self.0.upload(q)?;
+        let mut device_out = self.0.upload(out)?;
+        let mut device_lse = lse.as_ref().map(|lse| self.0.upload(lse)).transpose()?;
+        self.0.attention(plan, cache, scales, &q, &mut device_out, device_lse.as_mut())?;
+        out.copy_from_slice(&self.0.download(&device_out)?);
+        if let (Some(lse), Some(from)) = (lse, &device_lse) {
+            lse.copy_from_slice(&self.0.download(from)?);
+        }
+        Ok(())
+    }
+
+    fn copy_blocks(
+        &self,
+        cache: &mut KvCache<Self::Buffer>,
+        copies: &[(u32, u32)],
+    ) -> Result<(), Error> {
+        self.0.copy_blocks(cache, copies)
+    }
+}

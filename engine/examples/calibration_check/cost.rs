@@ -1,0 +1,132 @@
+//! What observing costs beside the forward passes, in processor time on one thread, and how memory
+//! grows with the samples.
+
+use crate::{Context, Failure, Report, WINDOW};
+use attn_kernels::{Batch, CpuBackend};
+use engine::cache::CacheLayout;
+use engine::calibrate::{Calibrator, Target};
+use engine::config::ModelConfig;
+use engine::model::{Decoder, Executor, Step};
+use engine::weights::Weights;
+use fp8_format::ElementType;
+use kv_scales::KvDtype;
+use kv_scales::scheme::Strategy;
+use std::sync::Arc;
+
+/// Windows that are run both ways, in turns.
+const WINDOWS: usize = 12;
+/// What the time is stated for.
+const SAMPLES: f64 = 128.0;
+/// Short, so that many fit into the time there is.
+const SHORT: usize = 64;
+
+pub(crate) fn check(context: &Context, report: &mut Report) -> Result<(), Failure> {
+    // On this thread alone, whose time is what is counted.
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread().build()?;
+    threads.install(|| time(context, report).map_err(|e| e.to_string()))?;
+    memory(context, report)
+}
+
+fn time(context: &Context, report: &mut Report) -> Result<(), Failure> {
+    let weights = context.model.weights()?;
+    let mut calibrator = Calibrator::new(&weights, WINDOW, true, None)?;
+    let mut plain = Plain::new(context)?;
+    let (mut with, mut without) = (0.0, 0.0);
+    // The first run touches memory for the first time.
+    plain.run(&context.rows[0])?;
+    for row in context.rows.iter().take(WINDOWS) {
+        let start = processor_seconds()?;
+        calibrator.sample(row)?;
+        let middle = processor_seconds()?;
+        plain.run(row)?;
+        with += middle - start;
+        without += processor_seconds()? - middle;
+    }
+    let forward = without / WINDOWS as f64 * SAMPLES;
+    let observing = (with / without - 1.0) * forward;
+    println!(
+        "{SAMPLES} samples of {WINDOW} tokens: {forward:.1} s of forward passes, {observing:.1} s of observing"
+    );
+    for (methods, strategy) in
+        [("mse", Strategy::Tensor), ("mse", Strategy::AttnHead), ("attention", Strategy::AttnHead)]
+    {
+        let dtypes = KvDtype::Fp8E4M3.into();
+        let target = Target { dtypes, strategy, methods: methods.parse()?, q: true };
+        let start = processor_seconds()?;
+        calibrator.finish(&target, &mut |_| true)?;
+        let search = processor_seconds()? - start;
+        let what =
+            format!("{methods}, {strategy:?}: {search:.1} s of search; all beside the passes");
+        report.at_most(&what, (observing + search) / forward, 0.15);
+    }
+    Ok(())
+}
+
+/// The same passes with nobody watching.
+struct Plain {
+    decoder: Decoder<CpuBackend>,
+}
+
+impl Plain {
+    fn new(context: &Context) -> Result<Self, Failure> {
+        let checkpoint = context.model.weights()?;
+        let config = checkpoint.config().ok_or("no config.json")?;
+        let config = ModelConfig::from_json(config, None)?;
+        let weights = Arc::new(Weights::load(&checkpoint, &config)?);
+        let f32 = ElementType::F32;
+        let layout = CacheLayout::uniform(&config, 16, f32, f32);
+        let caches = layout.into_layers(WINDOW / 16);
+        Ok(Self { decoder: Decoder::new(config, weights, CpuBackend::new(), caches)? })
+    }
+
+    fn run(&mut self, ids: &[u32]) -> Result<(), Failure> {
+        let mut batch = Batch::new();
+        batch.push(ids.len(), ids.len(), 0..(WINDOW / 16) as u32);
+        let step = Step {
+            batch: &batch,
+            tokens: ids,
+            positions: &(0..ids.len() as u32).collect::<Vec<_>>(),
+            slots: &(0..ids.len() as i64).collect::<Vec<_>>(),
+            logits_rows: &[],
+        };
+        Ok(self.decoder.step(&step, &mut (), &mut Vec::new())?)
+    }
+}
+
+/// The peak after 16 samples and after 512.
+fn memory(context: &Context, report: &mut Report) -> Result<(), Failure> {
+    let weights = context.model.weights()?;
+    let mut calibrator = Calibrator::new(&weights, SHORT, true, None)?;
+    let mut samples = context.rows.iter().flat_map(|row| row.chunks_exact(SHORT));
+    let mut peaks = Vec::new();
+    for count in [16, 512 - 16] {
+        for sample in samples.by_ref().take(count) {
+            calibrator.sample(sample)?;
+        }
+        peaks.push(peak_mib()?);
+    }
+    let (seen, _) = calibrator.seen();
+    println!("peak memory: {:.1} MiB after 16 samples, {:.1} MiB after {seen}", peaks[0], peaks[1]);
+    report.holds("all 512 samples were run", seen == 512);
+    report.at_most("peak memory, 512 samples / 16", peaks[1] / peaks[0], 1.02);
+    Ok(())
+}
+
+fn field(file: &str, find: impl Fn(&str) -> Option<f64>) -> Result<f64, Failure> {
+    let text = std::fs::read_to_string(file)?;
+    find(&text).ok_or_else(|| format!("{file} is not as on Linux").into())
+}
+
+/// The time this thread has run, in nanoseconds by the scheduler's count.
+fn processor_seconds() -> Result<f64, Failure> {
+    field("/proc/thread-self/schedstat", |text| {
+        Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e9)
+    })
+}
+
+fn peak_mib() -> Result<f64, Failure> {
+    field("/proc/self/status", |text| {
+        let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+        Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
+    })
+}

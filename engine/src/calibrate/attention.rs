@@ -1,0 +1,183 @@
+//! The scales with which a layer's attention output is nearest to that of an unquantized cache.
+//!
+//! Candidates are stored and read by the backend itself, so codes, arithmetic, windows and head
+//! groups are those that will serve. K is chosen first, with V exact; then V beside that K; then Q
+//! beside both unquantized. A KV head's error is the squared error of all query heads it serves.
+//!
+//! The samples are few, and text of another kind has outliers that they lack. So a scale is never
+//! below that of the least squared error of all values, which has seen every sample: without this
+//! bound INT8 was better than it on the text it was calibrated on, and worse on licences and code.
+
+use super::observed::Sample;
+use crate::Error;
+use crate::cache::kv_scale;
+use attn_kernels::{
+    AttentionShape, Backend, Batch, CacheShape, CpuBackend, KvScale, LayerScales, Plan,
+};
+use fp8_format::ElementType;
+use kv_scales::ScaleValue;
+use kv_scales::observe::{Format, Grid, least_error};
+
+const BLOCK_SIZE: usize = 64;
+/// Each candidate costs an attention over the samples.
+const GRID: Grid = Grid { coarse: 8, fine: 2, below: 2 };
+
+type Cache = attn_kernels::KvCache<attn_kernels::CpuBuffer>;
+
+/// Where the search is: the scales of absmax, and those it must not go below.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds<'a> {
+    pub(super) full: &'a ScaleValue,
+    pub(super) floor: &'a ScaleValue,
+}
+
+/// The samples of one layer, ready to try scales on.
+pub(super) struct Trial<'a> {
+    backend: CpuBackend,
+    attention: &'a AttentionShape,
+    shape: CacheShape,
+    batch: Batch,
+    /// By sample, the slots of its tokens.
+    slots: Vec<Vec<i64>>,
+    samples: &'a [Sample],
+    layer: usize,
+    /// `[rows][num_heads × head_dim]`, of all samples.
+    q: Vec<f32>,
+    exact: Vec<f32>,
+}
+
+impl<'a> Trial<'a> {
+    pub(super) fn new(
+        attention: &'a AttentionShape,
+        num_kv_heads: usize,
+        head_dim: usize,
+        samples: &'a [Sample],
+        layer: usize,
+    ) -> Result<Self, Error> {
+        let (mut batch, mut slots, mut first) = (Batch::new(), Vec::new(), 0);
+        for sample in samples {
+            for position in &sample.positions {
+                let blocks = (position + 1).div_ceil(BLOCK_SIZE);
+                batch.push(1, position + 1, (first..first + blocks).map(|b| b as u32));
+            }
+            let start = (first * BLOCK_SIZE) as i64;
+            slots.push((start..start + sample.tokens as i64).collect());
+            first += sample.tokens.div_ceil(BLOCK_SIZE);
+        }
+        let q = samples.iter().flat_map(|s| s.layers[layer].q.iter().copied()).collect();
+        let (f32, heads) = (ElementType::F32, num_kv_heads);
+        let shape = CacheShape::new(first, BLOCK_SIZE, heads, head_dim, f32, f32);
+        let backend = CpuBackend::new();
+        let mut trial =
+            Self { backend, attention, shape, batch, slots, samples, layer, q, exact: Vec::new() };
+        let (mut cache, plan) = trial.cache(f32, f32)?;
+        trial.fill(&mut cache, &LayerScales::default())?;
+        trial.exact = trial.output(&plan, &cache, &LayerScales::default(), &trial.q)?;
+        Ok(trial)
+    }
+
+    /// The best K scales.
+    pub(super) fn k(&self, format: Format, bounds: Bounds<'_>) -> Result<ScaleValue, Error> {
+        let (mut cache, plan) = self.cache(format.element_type(), ElementType::F32)?;
+        self.search(format, bounds, self.shape.num_kv_heads, |k| {
+            let scales = LayerScales { k, ..LayerScales::default() };
+            self.fill(&mut cache, &scales)?;
+            self.output(&plan, &cache, &scales, &self.q)
+        })
+    }
+
+    /// The best V scales, beside K as it is stored.
+    pub(super) fn v(
+        &self,
+        (k_format, k_scales): (Format, &ScaleValue),
+        format: Format,
+        bounds: Bounds<'_>,
+    ) -> Result<ScaleValue, Error> {
+        let (mut cache, plan) = self.cache(k_format.element_type(), format.element_type())?;
+        self.search(format, bounds, self.shape.num_kv_heads, |v| {
+            let scales =
+                LayerScales { k: kv_scale(self.layer, k_scales)?, v, ..LayerScales::default() };
+            self.fill(&mut cache, &scales)?;
+            self.output(&plan, &cache, &scales, &self.q)
+        })
+    }
+
+    /// The best Q scales.
+    pub(super) fn q(&self, format: Format, bounds: Bounds<'_>) -> Result<ScaleValue, Error> {
+        let (mut cache, plan) = self.cache(ElementType::F32, ElementType::F32)?;
+        self.fill(&mut cache, &LayerScales::default())?;
+        let (heads, width) = (self.attention.num_heads, self.shape.head_dim);
+        let mut stored = self.q.clone();
+        self.search(format, bounds, heads, |scale| {
+            for (row, values) in self.q.chunks_exact(width).enumerate() {
+                let at = row * width;
+                format.round_trip(values, scale.get(row % heads), |i, x| stored[at + i] = x);
+            }
+            self.output(&plan, &cache, &LayerScales::default(), &stored)
+        })
+    }
+
+    fn cache(&self, k_type: ElementType, v_type: ElementType) -> Result<(Cache, Plan), Error> {
+        let mut shape = self.shape.clone();
+        (shape.k_type, shape.v_type) = (k_type, v_type);
+        let plan = self.backend.plan(&shape, self.attention, &self.batch)?;
+        Ok((self.backend.new_cache(shape)?, plan))
+    }
+
+    fn fill(&self, cache: &mut Cache, scales: &LayerScales) -> Result<(), Error> {
+        for (sample, slots) in self.samples.iter().zip(&self.slots) {
+            let layer = &sample.layers[self.layer];
+            self.backend.append(cache, scales, &layer.k, &layer.v, slots)?;
+        }
+        Ok(())
+    }
+
+    fn output(
+        &self,
+        plan: &Plan,
+        cache: &Cache,
+        scales: &LayerScales,
+        q: &[f32],
+    ) -> Result<Vec<f32>, Error> {
+        let mut out = vec![0.0; q.len()];
+        self.backend.attention(plan, cache, scales, q, &mut out, None)?;
+        Ok(out)
+    }
+
+    /// `output` under a candidate, whose error is that of each of `lanes` heads, or of all.
+    fn search(
+        &self,
+        format: Format,
+        bounds: Bounds<'_>,
+        lanes: usize,
+        mut output: impl FnMut(KvScale) -> Result<Vec<f32>, Error>,
+    ) -> Result<ScaleValue, Error> {
+        let per_head = matches!(bounds.full, ScaleValue::PerHead(_));
+        let bounded = |scales: &[f32]| -> ScaleValue {
+            let pairs = scales.iter().zip(bounds.floor.values());
+            let mut above = pairs.map(|(scale, floor)| scale.max(*floor));
+            match per_head {
+                true => ScaleValue::PerHead(above.collect()),
+                false => ScaleValue::PerTensor(above.next().unwrap_or(1.0)),
+            }
+        };
+        let best = least_error(format, bounds.full.values(), GRID, |candidate| {
+            let scale = kv_scale(self.layer, &bounded(candidate))?;
+            let errors = self.errors(&output(scale)?, lanes);
+            Ok::<_, Error>(if per_head { errors } else { vec![errors.iter().sum()] })
+        })?;
+        Ok(bounded(&best))
+    }
+
+    /// The squared error by head, query heads of a KV head together.
+    fn errors(&self, output: &[f32], lanes: usize) -> Vec<f64> {
+        let (heads, width) = (self.attention.num_heads, self.shape.head_dim);
+        let mut errors = vec![0.0; lanes];
+        let pairs = output.chunks_exact(width).zip(self.exact.chunks_exact(width));
+        for (row, (a, b)) in pairs.enumerate() {
+            let squares = a.iter().zip(b).map(|(a, b)| f64::from(a - b).powi(2));
+            errors[row % heads * lanes / heads] += squares.sum::<f64>();
+        }
+        errors
+    }
+}
