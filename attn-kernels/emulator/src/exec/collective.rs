@@ -176,7 +176,7 @@ fn together(warp: &mut Warp, group: u32, op: &Op) -> Result<(), Stop> {
             if let Some(dst) = dst {
                 regs.put32(dst, group, &out);
                 if group & !result != 0 {
-                    regs.set_written(dst, group, result);
+                    regs.set_written(dst, group, result, result);
                 }
             }
             if let Some(pred) = pred {
