@@ -106,7 +106,7 @@ fn kernel_json(kernel: &Kernel) -> Map<String, Value> {
     map
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(crate) fn read(text: &str) -> Result<Vec<File>> {
     let value: Value = serde_json::from_str(text).context("manifest.json is no JSON")?;
     let list = |v: &Value, key: &str| -> Result<Vec<Value>> {
