@@ -81,12 +81,13 @@ unsafe fn columns<C: Codec, const R: usize, const P: usize>(
             }
         }
         let mut v = tokens.bytes.as_ptr().add(i * C::SIZE);
-        // Each line of what is read next is asked for once, by the columns it begins with.
+        // Each line of what is read next is asked for once, by the columns it begins with, and into
+        // the second-level cache (see `scores::prefetch`).
         let mut ahead = tokens.ahead.wrapping_add(i * C::SIZE);
         let lines = (16 * P * C::SIZE).div_ceil(64) * usize::from((i * C::SIZE).is_multiple_of(64));
         for t in 0..tokens.count {
             for line in 0..lines {
-                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(64 * line).cast());
+                _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(64 * line).cast());
             }
             ahead = ahead.wrapping_add(tokens.stride);
             for j in 0..P {

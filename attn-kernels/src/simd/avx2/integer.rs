@@ -121,7 +121,7 @@ fn prefetch(tokens: &Tokens<'_>, t0: usize, count: usize, i: usize) {
     for t in t0..t0 + count {
         // SAFETY: a prefetch reads nothing and cannot fault.
         unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(tokens.ahead.wrapping_add(t * tokens.stride + i).cast());
+            _mm_prefetch::<_MM_HINT_T1>(tokens.ahead.wrapping_add(t * tokens.stride + i).cast());
         }
     }
 }

@@ -169,13 +169,16 @@ unsafe fn token_pointers<const T: usize>(tokens: &Tokens<'_>, t0: usize) -> [*co
 }
 
 /// Asks for elements `i..i + 64` of tokens `t0..t0 + T` of what is read next.
+///
+/// Into the second-level cache: the first has too few places for lines in flight. (Decoding over f16
+/// with one row per KV head read 9.9 GB/s that way and reads 20.6 this way, on a Zen 4.)
 #[inline(always)]
 fn prefetch<C: Codec, const T: usize>(tokens: &Tokens<'_>, t0: usize, i: usize) {
     for t in t0..t0 + T {
         let row = tokens.ahead.wrapping_add(t * tokens.stride + i * C::SIZE);
         for line in 0..C::SIZE {
             // SAFETY: a prefetch reads nothing and cannot fault.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(64 * line).cast()) };
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(row.wrapping_add(64 * line).cast()) };
         }
     }
 }

@@ -81,12 +81,12 @@ unsafe fn columns<C: Codec, const R: usize, const V: usize>(
             }
         }
         let mut v = tokens.bytes.as_ptr().add(i * C::SIZE);
-        // Each line of what is read next is asked for once, by the columns it begins with.
+        // As on AVX2.
         let mut ahead = tokens.ahead.wrapping_add(i * C::SIZE);
         let lines = (16 * V * C::SIZE).div_ceil(64) * usize::from((i * C::SIZE).is_multiple_of(64));
         for t in 0..tokens.count {
             for line in 0..lines {
-                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(64 * line).cast());
+                _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(64 * line).cast());
             }
             ahead = ahead.wrapping_add(tokens.stride);
             let mut weights = [_mm512_setzero_ps(); R];

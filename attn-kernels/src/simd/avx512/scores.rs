@@ -59,7 +59,7 @@ unsafe fn tiles<C: Codec, const T: usize, const R: usize>(
                 if (i * C::SIZE).is_multiple_of(64) {
                     for t in 0..T {
                         let at = (t0 + t) * tokens.stride + i * C::SIZE;
-                        _mm_prefetch::<_MM_HINT_T0>(tokens.ahead.wrapping_add(at).cast());
+                        _mm_prefetch::<_MM_HINT_T1>(tokens.ahead.wrapping_add(at).cast());
                     }
                 }
                 let mut rows = [_mm512_setzero_ps(); R];
