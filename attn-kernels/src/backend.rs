@@ -1,8 +1,11 @@
 //! The contract of a backend, and the checks that all backends share.
 
+use std::ops::Range;
+
 use crate::attention::AttentionShape;
 use crate::batch::Batch;
 use crate::error::Error;
+use crate::observe::{HeadAbsmax, MemoryStats};
 use crate::plan::{Plan, check_length};
 use crate::scales::LayerScales;
 use crate::shape::{CacheShape, Side};
@@ -84,6 +87,21 @@ pub trait Backend {
         slots: &[i64],
     ) -> Result<(), Error>;
 
+    /// As [`append`](Self::append), and notes the largest magnitude that each KV head stored:
+    /// tokens without a slot do not count.
+    fn append_observed(
+        &self,
+        cache: &mut KvCache<Self::Buffer>,
+        scales: &LayerScales,
+        k: Self::Input<'_>,
+        v: Self::Input<'_>,
+        slots: &[i64],
+        seen: &mut HeadAbsmax,
+    ) -> Result<(), Error> {
+        let _ = (cache, scales, k, v, slots, seen);
+        unsupported::<Self>("append_observed")
+    }
+
     /// `out = softmax(softmax_scale · q·Kᵀ + mask) · V` for every row of the plan. `q` and `out`
     /// are `[rows][num_heads][head_dim]`; `lse`, if asked for, is `[rows][num_heads]`, the natural
     /// logarithm of the softmax's denominator. A row that sees no key gives 0 and −∞.
@@ -103,6 +121,66 @@ pub trait Backend {
         cache: &mut KvCache<Self::Buffer>,
         copies: &[(u32, u32)],
     ) -> Result<(), Error>;
+
+    /// Copies whole blocks out of another cache, which differs in its number of blocks at most.
+    fn copy_blocks_from(
+        &self,
+        cache: &mut KvCache<Self::Buffer>,
+        source: &KvCache<Self::Buffer>,
+        copies: &[(u32, u32)],
+    ) -> Result<(), Error> {
+        let _ = (cache, source, copies);
+        unsupported::<Self>("copy_blocks_from")
+    }
+
+    /// Dequantizes the tokens at positions `tokens` of a sequence with that block table:
+    /// `code × scale` into `k` and `v`, `[tokens][num_kv_heads][head_dim]` each. For tests, export
+    /// and inspection; attention has no need of it.
+    fn gather(
+        &self,
+        cache: &KvCache<Self::Buffer>,
+        scales: &LayerScales,
+        block_table: &[u32],
+        tokens: Range<usize>,
+        k: Self::Output<'_>,
+        v: Self::Output<'_>,
+    ) -> Result<(), Error> {
+        let _ = (cache, scales, block_table, tokens, k, v);
+        unsupported::<Self>("gather")
+    }
+
+    /// Copies blocks to the host, [`CacheShape::block_bytes`] each, in the order given. What the
+    /// bytes mean is the backend's business; [`swap_in`](Self::swap_in) takes them back.
+    fn swap_out(
+        &self,
+        cache: &KvCache<Self::Buffer>,
+        blocks: &[u32],
+        host: &mut [u8],
+    ) -> Result<(), Error> {
+        let _ = (cache, blocks, host);
+        unsupported::<Self>("swap_out")
+    }
+
+    /// Copies blocks back from the host, into any blocks of a cache of the same shape, its number
+    /// of blocks apart.
+    fn swap_in(
+        &self,
+        cache: &mut KvCache<Self::Buffer>,
+        blocks: &[u32],
+        host: &[u8],
+    ) -> Result<(), Error> {
+        let _ = (cache, blocks, host);
+        unsupported::<Self>("swap_in")
+    }
+
+    /// The memory under a cache.
+    fn memory_stats(&self, cache: &KvCache<Self::Buffer>) -> MemoryStats {
+        MemoryStats { bytes: cache.shape.bytes(), ..MemoryStats::default() }
+    }
+}
+
+fn unsupported<B: ?Sized>(what: &str) -> Result<(), Error> {
+    Err(Error::Unsupported { backend: std::any::type_name::<B>(), what: what.to_owned() })
 }
 
 /// Checks the arguments of [`Backend::append`] but for what only a device knows.
@@ -124,16 +202,67 @@ pub(crate) fn check_append(
     }
 }
 
-/// Checks the block ids of [`Backend::copy_blocks`].
-pub(crate) fn check_copies(shape: &CacheShape, copies: &[(u32, u32)]) -> Result<(), Error> {
-    let num_blocks = shape.num_blocks;
+/// Checks the block ids of [`Backend::copy_blocks`], and of
+/// [`Backend::copy_blocks_from`] another cache.
+pub(crate) fn check_copies(
+    shape: &CacheShape,
+    source: &CacheShape,
+    copies: &[(u32, u32)],
+) -> Result<(), Error> {
+    let of = |num_blocks| CacheShape { num_blocks, ..source.clone() };
+    if of(shape.num_blocks) != *shape {
+        let (from, into) = (Box::new(source.clone()), Box::new(shape.clone()));
+        return Err(Error::ShapeMismatch { from, into });
+    }
     for (index, &(src, dst)) in copies.iter().enumerate() {
-        for (name, block) in [("source", src), ("destination", dst)] {
-            if block as usize >= num_blocks {
-                let place = format!("copies[{index}] {name}");
-                return Err(Error::BlockOutOfRange { place, block, num_blocks });
-            }
-        }
+        check_block(source, src, || format!("copies[{index}] source"))?;
+        check_block(shape, dst, || format!("copies[{index}] destination"))?;
+    }
+    Ok(())
+}
+
+fn check_block(
+    shape: &CacheShape,
+    block: u32,
+    place: impl FnOnce() -> String,
+) -> Result<(), Error> {
+    let num_blocks = shape.num_blocks;
+    match (block as usize) < num_blocks {
+        true => Ok(()),
+        false => Err(Error::BlockOutOfRange { place: place(), block, num_blocks }),
+    }
+}
+
+/// Checks the arguments of [`Backend::swap_out`] and [`Backend::swap_in`].
+pub(crate) fn check_swap(shape: &CacheShape, blocks: &[u32], host: usize) -> Result<(), Error> {
+    for (index, &block) in blocks.iter().enumerate() {
+        check_block(shape, block, || format!("blocks[{index}]"))?;
+    }
+    let expected = blocks.len().saturating_mul(shape.block_bytes());
+    check_length("host", host, expected, "blocks × block_bytes")
+}
+
+/// Checks the arguments of [`Backend::gather`].
+pub(crate) fn check_gather(
+    shape: &CacheShape,
+    scales: &LayerScales,
+    block_table: &[u32],
+    tokens: &Range<usize>,
+    k: usize,
+    v: usize,
+) -> Result<(), Error> {
+    scales.validate(shape, None)?;
+    let (kv_len, len) = (tokens.end, block_table.len());
+    let needed = kv_len.div_ceil(shape.block_size);
+    if needed > len {
+        return Err(Error::BlockTableTooShort { sequence: 0, kv_len, needed, len });
+    }
+    let expected = tokens.len().saturating_mul(shape.num_kv_heads * shape.head_dim);
+    check_length("k", k, expected, "tokens × num_kv_heads × head_dim")?;
+    check_length("v", v, expected, "tokens × num_kv_heads × head_dim")?;
+    let used = tokens.start.min(kv_len) / shape.block_size..needed;
+    for (index, &block) in block_table.iter().enumerate().take(used.end).skip(used.start) {
+        check_block(shape, block, || format!("block table entry {index}"))?;
     }
     Ok(())
 }

@@ -192,6 +192,14 @@ pub enum Error {
         /// The shape it stands for.
         shape: &'static str,
     },
+    /// Blocks can only go between caches that store the same.
+    #[error("blocks of {from:?} cannot go into {into:?}")]
+    ShapeMismatch {
+        /// Where the blocks are.
+        from: Box<CacheShape>,
+        /// Where they should go.
+        into: Box<CacheShape>,
+    },
     /// A plan was made for another cache shape.
     #[error("plan was made for {planned:?}, the cache is {cache:?}")]
     PlanMismatch {

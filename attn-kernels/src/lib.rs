@@ -34,9 +34,10 @@
 //! |---|---|
 //! | [`Backend`] | append, attention, copy: the contract of a backend |
 //! | [`CpuBackend`], [`CpuBuffer`] | SIMD and threads |
+//! | [`HeadAbsmax`], [`MemoryStats`] | magnitudes seen by append, pages under a cache |
 //! | [`cuda::CudaBackend`] | a CUDA device, real or emulated |
-//! | [`ReferenceBackend`] | the formula in f64: the oracle |
-//! | [`CacheShape`], [`KvLayout`], [`KvCache`] | one layer's blocks |
+//! | [`ReferenceBackend`], [`ReferenceBuffer`] | the formula in f64: the oracle |
+//! | [`CacheShape`], [`KvLayout`], [`KvCache`] | one layer's blocks: K and V of any type, with dynamic scales or without |
 //! | [`KvScale`], [`LayerScales`] | `real = code × scale`, per tensor or per head |
 //! | [`AttentionShape`], [`Variant`], [`AttnMath`] | heads, mask, score changes, arithmetic |
 //! | [`Batch`], [`Plan`] | the sequences of a step, and the same checked and cut up |
@@ -53,6 +54,7 @@ mod error;
 mod math;
 mod mem;
 mod merge;
+mod observe;
 mod plan;
 mod reference;
 mod scales;
@@ -66,6 +68,7 @@ pub use cpu::{CpuBackend, CpuBuffer};
 pub use error::Error;
 pub use math::AttnMath;
 pub use merge::merge_states;
+pub use observe::{HeadAbsmax, MemoryStats};
 pub use plan::Plan;
 pub use reference::{ReferenceBackend, ReferenceBuffer};
 pub use scales::{KvScale, LayerScales};

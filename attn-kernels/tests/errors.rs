@@ -1,8 +1,8 @@
 //! Bad input is refused with the value and the limit, before anything changes.
 
 use attn_kernels::{
-    AttentionShape, AttnMath, Backend, Batch, CacheShape, CpuBackend, CpuBuffer, Error, KvCache,
-    KvScale, LayerScales, ReferenceBackend, Variant, merge_states,
+    AttentionShape, AttnMath, Backend, Batch, CacheShape, CpuBackend, CpuBuffer, Error, HeadAbsmax,
+    KvCache, KvScale, LayerScales, ReferenceBackend, Variant, merge_states,
 };
 use fp8_format::ElementType::*;
 
@@ -219,4 +219,52 @@ fn arithmetic_and_dynamic_scales() {
     assert_eq!(message(cpu.append(&mut own, &scales, &[1.0; 16], &[1.0; 16], &[0])), want);
     assert!(own.k().bytes().iter().all(|&b| b == 0), "a refused append stored something");
     assert!(cpu.append(&mut cache, &scales, &[1.0; 16], &[1.0; 16], &[0]).is_ok());
+}
+
+#[test]
+fn gather_swap_and_copies() {
+    let (cpu, mut cache) = cache();
+    let s = LayerScales::default();
+    let gather = |table: &[u32], tokens, k, v| {
+        let (mut k, mut v) = (vec![7.0; k], vec![7.0; v]);
+        let got = message(cpu.gather(&cache, &s, table, tokens, &mut k, &mut v));
+        assert!(k.iter().chain(&v).all(|&x| x == 7.0), "a refused call wrote something");
+        got
+    };
+    assert!(gather(&[1], 0..17, 272, 272).contains("kv_len 17 needs 2 blocks, its table has 1"));
+    assert!(gather(&[1, 4], 10..17, 112, 112).starts_with("block table entry 1: block 4"));
+    let shape = "(tokens × num_kv_heads × head_dim)";
+    assert_eq!(gather(&[1], 0..2, 31, 32), format!("k has 31 elements, must have 32 {shape}"));
+    assert_eq!(gather(&[1], 0..2, 32, 33), format!("v has 33 elements, must have 32 {shape}"));
+
+    let bytes = SHAPE.block_bytes();
+    let mut host = vec![7; 2 * bytes];
+    let want = format!("host has {bytes} elements, must have {} (blocks × block_bytes)", 2 * bytes);
+    assert_eq!(message(cpu.swap_out(&cache, &[1, 2], &mut host[..bytes])), want);
+    assert!(message(cpu.swap_out(&cache, &[1, 4], &mut host)).starts_with("blocks[1]: block 4"));
+    assert!(host.iter().all(|&b| b == 7), "a refused call wrote something");
+    assert_eq!(message(cpu.swap_in(&mut cache, &[1, 2], &host[..bytes])), want);
+    assert!(message(cpu.swap_in(&mut cache, &[1, 4], &host)).starts_with("blocks[1]: block 4"));
+    assert!(cache.k().bytes().iter().all(|&b| b == 0), "a refused call stored something");
+
+    let mut larger = SHAPE;
+    larger.num_blocks = 6;
+    let mut larger = cpu.new_cache(larger).unwrap();
+    assert!(cpu.copy_blocks_from(&mut larger, &cache, &[(3, 5)]).is_ok());
+    let got = message(cpu.copy_blocks_from(&mut cache, &larger, &[(5, 3), (0, 4)]));
+    assert!(got.starts_with("copies[1] destination: block 4"), "{got}");
+    let got = message(cpu.copy_blocks_from(&mut larger, &cache, &[(4, 5)]));
+    assert!(got.starts_with("copies[0] source: block 4"), "{got}");
+    let other = cpu.new_cache(CacheShape::new(4, 16, 2, 8, F8E4M3, F8E5M2)).unwrap();
+    let got = message(cpu.copy_blocks_from(&mut cache, &other, &[]));
+    assert!(got.starts_with("blocks of CacheShape { num_blocks: 4"), "{got}");
+
+    let mut seen = HeadAbsmax::new(3);
+    let got = cpu.append_observed(&mut cache, &s, &[1.0; 16], &[1.0; 16], &[0], &mut seen);
+    assert_eq!(message(got), "absmax of K has 3 values, must have 2");
+    assert!(cache.k().bytes().iter().all(|&b| b == 0), "a refused append stored something");
+    // What a backend does not have it refuses, and says so.
+    let slow = ReferenceBackend.new_cache(SHAPE).unwrap();
+    let got = message(ReferenceBackend.swap_out(&slow, &[1], &mut host));
+    assert!(got.contains("ReferenceBackend") && got.contains("swap_out"), "{got}");
 }

@@ -4,8 +4,9 @@ use rayon::prelude::*;
 
 use crate::backend::KvCache;
 use crate::cpu::buffer::{CpuBuffer, HeadMut};
-use crate::scales::LayerScales;
-use crate::shape::{CacheShape, Side};
+use crate::observe::{HeadAbsmax, note_absmax};
+use crate::scales::{KvScale, LayerScales};
+use crate::shape::CacheShape;
 
 /// Elements of K and V from which on threads share the work: less is done before they wake.
 const SHARED_FROM: usize = 1 << 17;
@@ -17,14 +18,12 @@ pub(crate) fn append(
     k: &[f32],
     v: &[f32],
     slots: &[i64],
+    seen: Option<&mut HeadAbsmax>,
 ) {
     let KvCache { shape, k: k_buffer, v: v_buffer } = cache;
-    let heads = |buffer, side, src| CpuBuffer::heads_mut(buffer).map(move |h| (h, side, src));
-    let tasks = heads(k_buffer, Side::K, k).chain(heads(v_buffer, Side::V, v));
-    let run = |(mut head, side, src): (HeadMut<'_>, Side, &[f32])| {
-        let scale = scales.of(side).get(head.head);
-        store(shape, &mut head, scale, src, slots);
-    };
+    let (k_seen, v_seen) = seen.map_or((None, None), |s| (Some(&mut s.k), Some(&mut s.v)));
+    let tasks = tasks(k_buffer, &scales.k, k, k_seen).chain(tasks(v_buffer, &scales.v, v, v_seen));
+    let run = |task: Task<'_>| store(shape, task, slots);
     if k.len() + v.len() >= SHARED_FROM && rayon::current_num_threads() > 1 {
         tasks.collect::<Vec<_>>().into_par_iter().for_each(run);
     } else {
@@ -32,12 +31,37 @@ pub(crate) fn append(
     }
 }
 
+/// One head of one side.
+struct Task<'a> {
+    head: HeadMut<'a>,
+    scale: f32,
+    src: &'a [f32],
+    seen: Option<&'a mut f32>,
+}
+
+fn tasks<'a>(
+    buffer: &'a mut CpuBuffer,
+    scale: &'a KvScale,
+    src: &'a [f32],
+    seen: Option<&'a mut Box<[f32]>>,
+) -> impl Iterator<Item = Task<'a>> {
+    let mut seen = seen.map(|seen| seen.iter_mut());
+    buffer.heads_mut().map(move |head| {
+        let seen = seen.as_mut().and_then(Iterator::next);
+        Task { scale: scale.get(head.head), head, src, seen }
+    })
+}
+
 /// Stores one head, token after token: of two for one slot, the last stays.
-fn store(shape: &CacheShape, head: &mut HeadMut<'_>, scale: f32, src: &[f32], slots: &[i64]) {
+fn store(shape: &CacheShape, task: Task<'_>, slots: &[i64]) {
     let (heads, d) = (shape.num_kv_heads, shape.head_dim);
+    let Task { mut head, scale, src, mut seen } = task;
     for (token, &slot) in src.chunks_exact(heads * d).zip(slots) {
-        if let Some((block, offset)) = shape.locate(slot) {
-            head.store(block, offset, &token[head.head * d..][..d], scale);
+        let Some((block, offset)) = shape.locate(slot) else { continue };
+        let row = &token[head.head * d..][..d];
+        head.store(block, offset, row, scale);
+        if let Some(seen) = &mut seen {
+            note_absmax(seen, row);
         }
     }
 }

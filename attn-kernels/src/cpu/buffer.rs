@@ -7,6 +7,7 @@ use fp8_format::ElementType;
 
 use crate::error::Error;
 use crate::mem::{HeadRows, Pool};
+use crate::observe::MemoryStats;
 use crate::shape::{CacheShape, RowMap, Side};
 
 /// K or V blocks in main memory: aligned, on huge pages where the system grants them.
@@ -107,6 +108,46 @@ impl CpuBuffer {
             scales,
             suspect,
         })
+    }
+
+    /// A block's codes, and its dynamic scales.
+    pub(crate) fn block(&self, block: usize) -> [&[u8]; 2] {
+        let scales = self.scales.as_ref().map_or(&[][..], |s| &s.pool.bytes()[s.block(block)]);
+        [&self.codes.pool.bytes()[self.codes.block(block)], scales]
+    }
+
+    /// What one token has of one head: its codes and, where scales are dynamic, its scale.
+    pub(crate) fn row(&self, block: usize, offset: usize, head: usize) -> (&[u8], Option<f32>) {
+        let codes = &self.codes.pool.bytes()[self.codes.map.at(block, offset, head)];
+        let scale = |s: &Memory| s.pool.bytes()[s.map.at(block, offset, head)].try_into().ok();
+        (codes, self.scales.as_ref().and_then(scale).map(f32::from_le_bytes))
+    }
+
+    /// Fills a block with what [`block`](Self::block) gave.
+    pub(crate) fn set_block(&mut self, block: usize, [codes, scales]: [&[u8]; 2]) {
+        for (head, suspect) in
+            self.suspect[block * self.heads..].iter_mut().take(self.heads).enumerate()
+        {
+            let rows =
+                (0..self.block_size).map(|offset| &codes[self.codes.map.at(0, offset, head)]);
+            *suspect.get_mut() = rows.fold(false, |found, row| found | has_nan(self.stored, row));
+        }
+        let at = self.codes.block(block);
+        self.codes.pool.bytes_mut()[at].copy_from_slice(codes);
+        if let Some(memory) = &mut self.scales {
+            let at = memory.block(block);
+            memory.pool.bytes_mut()[at].copy_from_slice(scales);
+        }
+    }
+
+    /// Bytes, those on huge pages among them, and whether these were promised.
+    pub(crate) fn memory_stats(&self) -> MemoryStats {
+        let pools = || [Some(&self.codes), self.scales.as_ref()].into_iter().flatten();
+        MemoryStats {
+            bytes: pools().map(|m| m.pool.bytes().len()).sum(),
+            huge_pages: self.huge_pages(),
+            huge_bytes: pools().map(|m| m.pool.huge_bytes()).sum(),
+        }
     }
 
     pub(crate) fn copy_block(&mut self, src: usize, dst: usize) {

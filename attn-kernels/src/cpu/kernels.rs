@@ -136,6 +136,11 @@ impl Isa {
             Self::Scalar => integer::SCALAR,
             #[cfg(target_arch = "x86_64")]
             Self::Avx2(avx2) => avx2.integer(),
+            #[cfg(all(target_arch = "x86_64", feature = "unverified-simd"))]
+            Self::Avx512(_) => {
+                // Every processor with AVX-512 has AVX2, too.
+                crate::simd::Avx2::detect().map_or(integer::SCALAR, crate::simd::Avx2::integer)
+            }
         }
     }
 

@@ -4,10 +4,12 @@ mod append;
 mod buffer;
 pub(crate) mod integer;
 pub(crate) mod kernels;
+mod moves;
 pub(crate) mod scalar;
 mod walk;
 mod work;
 
+use std::ops::Range;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
@@ -18,11 +20,12 @@ use self::kernels::Isa;
 use self::walk::{Call, Workspace};
 pub(crate) use self::work::Work;
 use crate::attention::AttentionShape;
-use crate::backend::{Backend, KvCache, check_append, check_copies};
+use crate::backend::{Backend, KvCache, check_append, check_copies, check_gather, check_swap};
 use crate::batch::Batch;
 use crate::error::Error;
 use crate::math::AttnMath;
 use crate::mem::Claims;
+use crate::observe::{HeadAbsmax, MemoryStats};
 use crate::plan::Plan;
 use crate::scales::LayerScales;
 use crate::shape::{CacheShape, Side};
@@ -120,7 +123,22 @@ impl Backend for CpuBackend {
         slots: &[i64],
     ) -> Result<(), Error> {
         check_append(&cache.shape, scales, k.len(), v.len(), slots)?;
-        append::append(cache, scales, k, v, slots);
+        append::append(cache, scales, k, v, slots, None);
+        Ok(())
+    }
+
+    fn append_observed(
+        &self,
+        cache: &mut KvCache<CpuBuffer>,
+        scales: &LayerScales,
+        k: &[f32],
+        v: &[f32],
+        slots: &[i64],
+        seen: &mut HeadAbsmax,
+    ) -> Result<(), Error> {
+        check_append(&cache.shape, scales, k.len(), v.len(), slots)?;
+        seen.validate(cache.shape.num_kv_heads)?;
+        append::append(cache, scales, k, v, slots, Some(seen));
         Ok(())
     }
 
@@ -178,12 +196,70 @@ impl Backend for CpuBackend {
         cache: &mut KvCache<CpuBuffer>,
         copies: &[(u32, u32)],
     ) -> Result<(), Error> {
-        check_copies(&cache.shape, copies)?;
+        check_copies(&cache.shape, &cache.shape, copies)?;
         for &(src, dst) in copies {
             cache.k.copy_block(src as usize, dst as usize);
             cache.v.copy_block(src as usize, dst as usize);
         }
         Ok(())
+    }
+
+    fn copy_blocks_from(
+        &self,
+        cache: &mut KvCache<CpuBuffer>,
+        source: &KvCache<CpuBuffer>,
+        copies: &[(u32, u32)],
+    ) -> Result<(), Error> {
+        check_copies(&cache.shape, &source.shape, copies)?;
+        moves::copy_from(cache, source, copies);
+        Ok(())
+    }
+
+    fn gather(
+        &self,
+        cache: &KvCache<CpuBuffer>,
+        scales: &LayerScales,
+        block_table: &[u32],
+        tokens: Range<usize>,
+        k: &mut [f32],
+        v: &mut [f32],
+    ) -> Result<(), Error> {
+        check_gather(&cache.shape, scales, block_table, &tokens, k.len(), v.len())?;
+        for (side, out) in [(Side::K, k), (Side::V, v)] {
+            moves::gather(cache, scales, side, block_table, tokens.clone(), out);
+        }
+        Ok(())
+    }
+
+    fn swap_out(
+        &self,
+        cache: &KvCache<CpuBuffer>,
+        blocks: &[u32],
+        host: &mut [u8],
+    ) -> Result<(), Error> {
+        check_swap(&cache.shape, blocks, host.len())?;
+        moves::swap_out(cache, blocks, host);
+        Ok(())
+    }
+
+    fn swap_in(
+        &self,
+        cache: &mut KvCache<CpuBuffer>,
+        blocks: &[u32],
+        host: &[u8],
+    ) -> Result<(), Error> {
+        check_swap(&cache.shape, blocks, host.len())?;
+        moves::swap_in(cache, blocks, host);
+        Ok(())
+    }
+
+    fn memory_stats(&self, cache: &KvCache<CpuBuffer>) -> MemoryStats {
+        let [k, v] = [&cache.k, &cache.v].map(CpuBuffer::memory_stats);
+        MemoryStats {
+            bytes: k.bytes + v.bytes,
+            huge_pages: k.huge_pages && v.huge_pages,
+            huge_bytes: k.huge_bytes + v.huge_bytes,
+        }
     }
 }
 

@@ -414,7 +414,7 @@ where
         copies: &[(u32, u32)],
     ) -> Result<(), Error> {
         let shape = &cache.shape;
-        check_copies(shape, copies)?;
+        check_copies(shape, shape, copies)?;
         let mut scratch = self.scratch();
         for wave in waves::waves(copies) {
             let mut upload = Upload::default();

@@ -12,7 +12,8 @@ pub struct Launch<'a> {
     pub grid: [u32; 3],
     /// Threads of a CTA.
     pub threads: u32,
-    /// Bytes of dynamic shared memory.
+    /// Bytes of dynamic shared memory: may exceed 48 KiB, which a function must be told to allow
+    /// (`CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES`).
     pub shared: u32,
     /// The kernel's only argument, a struct passed by value.
     pub argument: &'a [u8],

@@ -32,6 +32,13 @@ impl Pool {
         self.huge_pages
     }
 
+    /// Bytes that lie on huge pages now, as far as the system tells: it counts by mapping, and
+    /// may have joined this one with a neighbour.
+    pub(crate) fn huge_bytes(&self) -> usize {
+        let from = self.bytes().as_ptr().addr();
+        huge_bytes_between(from, from + self.len).min(self.len)
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.map[self.start..self.start + self.len]
     }
@@ -51,4 +58,23 @@ fn advise_huge(map: &MmapMut) -> bool {
 #[cfg(not(target_os = "linux"))]
 fn advise_huge(_: &MmapMut) -> bool {
     false
+}
+
+/// Sums `AnonHugePages` of the mappings that overlap `from..to` (proc(5), `/proc/pid/smaps`).
+fn huge_bytes_between(from: usize, to: usize) -> usize {
+    let smaps = std::fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+    let (mut inside, mut sum) = (false, 0);
+    for line in smaps.lines() {
+        let mut words = line.split_ascii_whitespace();
+        let first = words.next().unwrap_or_default();
+        let address = |s| usize::from_str_radix(s, 16).ok();
+        if let Some((a, b)) = first.split_once('-')
+            && let (Some(a), Some(b)) = (address(a), address(b))
+        {
+            inside = a < to && b > from;
+        } else if inside && first == "AnonHugePages:" {
+            sum += words.next().and_then(|kb| kb.parse::<usize>().ok()).unwrap_or(0) << 10;
+        }
+    }
+    sum
 }

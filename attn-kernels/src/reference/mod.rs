@@ -4,7 +4,9 @@ mod attend;
 
 use self::attend::Rows;
 use crate::attention::AttentionShape;
-use crate::backend::{Backend, KvCache, check_append, check_copies};
+use std::ops::Range;
+
+use crate::backend::{Backend, KvCache, check_append, check_copies, check_gather};
 use crate::batch::Batch;
 use crate::element;
 use crate::error::Error;
@@ -153,7 +155,7 @@ impl Backend for ReferenceBackend {
         cache: &mut KvCache<ReferenceBuffer>,
         copies: &[(u32, u32)],
     ) -> Result<(), Error> {
-        check_copies(&cache.shape, copies)?;
+        check_copies(&cache.shape, &cache.shape, copies)?;
         for side in [Side::K, Side::V] {
             let sizes = [cache.shape.codes(side).block, cache.shape.scales(side).block];
             let ReferenceBuffer { codes, scales } = cache.buffer_mut(side);
@@ -162,6 +164,28 @@ impl Backend for ReferenceBackend {
                     let (src, dst) = (src as usize * size, dst as usize * size);
                     bytes.copy_within(src..src + size, dst);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    fn gather(
+        &self,
+        cache: &KvCache<ReferenceBuffer>,
+        scales: &LayerScales,
+        block_table: &[u32],
+        tokens: Range<usize>,
+        k: &mut [f32],
+        v: &mut [f32],
+    ) -> Result<(), Error> {
+        let CacheShape { num_kv_heads, head_dim, block_size, .. } = cache.shape;
+        check_gather(&cache.shape, scales, block_table, &tokens, k.len(), v.len())?;
+        for (side, out) in [(Side::K, k), (Side::V, v)] {
+            let places = tokens.clone().flat_map(|t| (0..num_kv_heads).map(move |h| (t, h)));
+            for ((t, head), out) in places.zip(out.chunks_exact_mut(head_dim)) {
+                let block = block_table[t / block_size] as usize;
+                let (codes, scale) = cache.row(side, scales, block, t % block_size, head);
+                out.iter_mut().zip(codes).for_each(|(out, code)| *out = code * scale);
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use attn_kernels::cuda::{CudaBackend, CudaBuffer, Driver, Launch};
@@ -80,9 +80,10 @@ impl Emulated {
         if let Some(module) = self.modules.borrow().get(name) {
             return Ok(module.clone());
         }
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("ptx").join(self.arch);
-        let path = root.join(format!("{name}.ptx"));
-        let mut text = std::fs::read_to_string(&path).map_err(|e| format!("{name}: {e}"))?;
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("ptx").join(self.arch);
+        let text = std::fs::read_to_string(shipped.join(format!("{name}.ptx")))
+            .or_else(|_| std::fs::read_to_string(test_ptx(name, self.arch)));
+        let mut text = text.map_err(|e| format!("{name}: {e}"))?;
         if let Some(edit) = &self.edit {
             text = edit(name, text);
         }
@@ -91,6 +92,14 @@ impl Emulated {
         self.modules.borrow_mut().insert(name.to_owned(), module.clone());
         Ok(module)
     }
+}
+
+/// What `cargo xtask kernels --tests` makes.
+pub(crate) fn test_ptx(name: &str, arch: &str) -> PathBuf {
+    let default =
+        || Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("cuda").join("ptx/tests");
+    let dir = std::env::var_os("FP8KV_PTX_DIR").map_or_else(default, PathBuf::from);
+    dir.join(format!("{name}.{arch}.ptx"))
 }
 
 impl Driver for Emulated {

@@ -16,7 +16,7 @@ use crate::repo;
 
 /// Products and sums are fused only where the source says `fmaf`: results must not depend on what
 /// a compiler finds to fuse.
-const OPTIONS: [&str; 1] = ["--fmad=false"];
+pub(super) const OPTIONS: [&str; 1] = ["--fmad=false"];
 /// All files together.
 const MOST_BYTES: usize = 15_000_000;
 

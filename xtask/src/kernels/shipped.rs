@@ -30,20 +30,35 @@ pub(crate) fn modules(_arch: &str) -> Vec<Module> {
         .map(|(name, source)| Module { name: name.to_owned(), source, options: Vec::new() })
         .collect();
     for (name, element, dims) in PAIRS {
-        let mut options = vec![
-            format!("-DK_TYPE={element}"),
-            format!("-DV_TYPE={element}"),
-            format!("-DK_NAME={name}"),
-            format!("-DV_NAME={name}"),
-        ];
-        options.extend(dims.iter().map(|dim| format!("-D{dim}")));
-        all.push(Module {
-            name: format!("attention_{name}_{name}"),
-            source: "attention.cu",
-            options,
-        });
+        all.push(attention((name, element), (name, element), dims));
     }
     all
+}
+
+/// Modules that do not ship but are run by tests: K and V stored differently.
+pub(crate) fn mixed() -> Vec<Module> {
+    [
+        (("f16", "F16"), ("e4m3", "E4M3")),
+        (("bf16", "BF16"), ("int8", "INT8")),
+        (("e4m3", "E4M3"), ("bf16", "BF16")),
+        (("int8", "INT8"), ("f16", "F16")),
+        (("e5m2", "E5M2"), ("e4m3", "E4M3")),
+    ]
+    .into_iter()
+    .map(|(k, v)| attention(k, v, &["D64", "D96"]))
+    .collect()
+}
+
+/// Attention for a type of K and one of V, each with its name and as the sources call it.
+fn attention(k: (&str, &str), v: (&str, &str), dims: &[&str]) -> Module {
+    let mut options = vec![
+        format!("-DK_TYPE={}", k.1),
+        format!("-DV_TYPE={}", v.1),
+        format!("-DK_NAME={}", k.0),
+        format!("-DV_NAME={}", v.0),
+    ];
+    options.extend(dims.iter().map(|dim| format!("-D{dim}")));
+    Module { name: format!("attention_{}_{}", k.0, v.0), source: "attention.cu", options }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The emulator's test kernels: every `.cu` of `attn-kernels/emulator/tests/kernels`, for every
-//! architecture, as `target/cuda/ptx/tests/<name>.<arch>.ptx`.
+//! PTX that only tests run, in `target/cuda/ptx/tests`: attention with K and V stored differently
+//! (`attention_<K>_<V>.<arch>.ptx`), and the emulator's test kernels: every `.cu` of `attn-kernels/emulator/tests/kernels`, for every
+//! architecture, as `<name>.<arch>.ptx`.
 //!
 //! A file whose first line is `// arch: sm_89 sm_90a` is compiled for those only. Nothing is
 //! compiled again while neither it nor a header beside it changed. Tests find the folder by the
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use super::{build, shipped};
 use crate::nvrtc::{self, ARCHS, Nvrtc, Toolkit};
 use crate::repo;
 
@@ -22,40 +24,74 @@ pub(crate) fn directory() -> PathBuf {
     repo::target_dir().join("cuda/ptx/tests")
 }
 
+/// The architectures for which K and V may be stored differently in tests: without and with FP8
+/// conversions in hardware.
+const MIXED_ARCHS: [&str; 2] = ["sm_80", "sm_90a"];
+
 pub(crate) fn run() -> Result<()> {
-    let sources = repo::root().join(SOURCES);
-    if !sources.is_dir() {
-        println!("no test kernels: {SOURCES} is not there");
-        return Ok(());
-    }
-    let files = list(&sources, "cu")?;
-    let headers = list(&sources, "cuh")?;
     let out = directory();
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
-
     let toolkit = Toolkit::install()?;
-    let nvrtc = Nvrtc::load(&toolkit)?;
-    let include = [sources, toolkit.headers()];
-    let (mut made, mut kept) = (0, 0);
-    for file in &files {
-        let source =
-            fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-        for arch in archs(&source)? {
-            let ptx = out.join(format!("{stem}.{arch}.ptx"));
-            let stamp = out.join(format!("{stem}.{arch}.stamp"));
-            let hash = fingerprint(file, &headers)?;
-            if ptx.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == hash) {
-                kept += 1;
-                continue;
-            }
-            fs::write(&ptx, nvrtc::compile(&nvrtc, file, arch, &include, &[])?)?;
-            fs::write(&stamp, hash)?;
-            made += 1;
+    let mut maker = Maker { nvrtc: Nvrtc::load(&toolkit)?, out, made: 0, kept: 0 };
+
+    let shipped = repo::root().join("attn-kernels/cuda");
+    let headers = list(&shipped, "cuh")?;
+    for module in shipped::mixed() {
+        let mut options = module.options.clone();
+        options.extend(build::OPTIONS.map(str::to_owned));
+        for arch in MIXED_ARCHS {
+            let file = shipped.join(module.source);
+            maker.make(&module.name, &file, arch, &headers, &[], &options)?;
         }
     }
-    println!("{made} PTX files made, {kept} up to date, in {}", out.display());
+
+    let sources = repo::root().join(SOURCES);
+    if sources.is_dir() {
+        let headers = list(&sources, "cuh")?;
+        let include = [sources.clone(), toolkit.headers()];
+        for file in list(&sources, "cu")? {
+            let source = fs::read_to_string(&file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+            for arch in archs(&source)? {
+                maker.make(&stem, &file, arch, &headers, &include, &[])?;
+            }
+        }
+    }
+    println!("{} PTX files made, {} up to date", maker.made, maker.kept);
     Ok(())
+}
+
+/// Compiles what is not up to date.
+struct Maker {
+    nvrtc: Nvrtc,
+    out: PathBuf,
+    made: usize,
+    kept: usize,
+}
+
+impl Maker {
+    fn make(
+        &mut self,
+        name: &str,
+        file: &Path,
+        arch: &str,
+        headers: &[PathBuf],
+        include: &[PathBuf],
+        options: &[String],
+    ) -> Result<()> {
+        let ptx = self.out.join(format!("{name}.{arch}.ptx"));
+        let stamp = self.out.join(format!("{name}.{arch}.stamp"));
+        let hash = fingerprint(file, headers, options)?;
+        if ptx.is_file() && fs::read_to_string(&stamp).is_ok_and(|text| text == hash) {
+            self.kept += 1;
+            return Ok(());
+        }
+        fs::write(&ptx, nvrtc::compile(&self.nvrtc, file, arch, include, options)?)?;
+        fs::write(&stamp, hash)?;
+        self.made += 1;
+        Ok(())
+    }
 }
 
 /// The architectures that a source asks for; all, if it does not say.
@@ -71,9 +107,9 @@ fn archs(source: &str) -> Result<Vec<&'static str>> {
     names.split_whitespace().map(known).collect()
 }
 
-fn fingerprint(file: &Path, headers: &[PathBuf]) -> Result<String> {
+fn fingerprint(file: &Path, headers: &[PathBuf], options: &[String]) -> Result<String> {
     let mut hasher = DefaultHasher::new();
-    nvrtc::identity().hash(&mut hasher);
+    (nvrtc::identity(), options).hash(&mut hasher);
     for path in headers.iter().map(PathBuf::as_path).chain([file]) {
         path.file_name().hash(&mut hasher);
         fs::read(path)?.hash(&mut hasher);

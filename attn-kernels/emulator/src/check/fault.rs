@@ -25,7 +25,7 @@ pub enum FaultKind {
     WarpRace,
     /// The destination of `cp.async` or `cp.async.bulk` was accessed before the wait.
     ReadBeforeWait,
-    /// A CTA barrier that can never complete: threads exited, or wait elsewhere.
+    /// A CTA barrier that can never complete: threads wait elsewhere, or fewer are left than it counts.
     DivergentBarrier,
     /// A bad barrier number or thread count.
     IllegalBarrier,

@@ -68,8 +68,9 @@ impl Shadow {
         self.order.reset(warps);
         self.cells.clear();
         self.cells.resize(pieces, Cell::default());
-        self.many.clear();
+        // The lists of readers keep their memory.
         self.spare.clear();
+        self.spare.extend(0..self.many.len() as u32);
         self.watch = watch;
     }
 
@@ -307,7 +308,8 @@ mod tests {
     #[test]
     fn without_one_each_pair_is_a_hazard() {
         let mut s = shadow(2);
-        assert_eq!(s.read(0, 0), Err(Hazard::Unwritten));
+        assert_eq!(s.read(1, 0), Err(Hazard::Unwritten));
+        assert_eq!(s.write(1, 32, false), Err(Hazard::Late(0)));
         s.write(0, 3, false).unwrap();
         assert_eq!(s.read(0, 35), Err(Hazard::Unordered(3, true)));
         assert_eq!(s.write(0, 35, false), Err(Hazard::Unordered(3, true)));

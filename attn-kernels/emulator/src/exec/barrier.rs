@@ -13,6 +13,8 @@ pub(crate) struct Barrier {
     /// Threads that complete it, once the first has come; 0 = idle.
     pub(crate) expected: u32,
     pub(crate) arrived: u32,
+    /// All threads of the CTA are awaited, which does not mean those that exited.
+    all: bool,
     clock: Clock,
     /// Threads whose predicate was true.
     trues: u32,
@@ -34,6 +36,7 @@ impl Barrier {
     pub(crate) fn reset(&mut self) {
         self.expected = 0;
         self.arrived = 0;
+        self.all = false;
         self.trues = 0;
         self.asked = 0;
         self.clock.clear();
@@ -92,6 +95,7 @@ impl Cta<'_> {
             return Err(Stop::new(FaultKind::IllegalBarrier, exec, detail));
         }
         b.expected = expected;
+        b.all = op.threads.is_none();
         b.arrived += coming;
         if b.arrived > expected {
             let detail = format!("{} threads came to barrier {id} for {expected}", b.arrived);
@@ -119,6 +123,12 @@ impl Cta<'_> {
             (false, true) => Ok(Flow::Yield),
             (false, false) => Ok(Flow::Next),
         }
+    }
+
+    /// A barrier of all threads that only exited threads hold up: it is released (PTX ISA, "exit").
+    pub(super) fn held_up_by_exits(&self, exited: u32) -> Option<u8> {
+        let held = |b: &Barrier| b.all && b.expected != 0 && b.arrived + exited >= b.expected;
+        self.barriers.iter().position(held).map(|id| id as u8)
     }
 
     /// Wakes those that wait at a complete barrier, and makes it idle.

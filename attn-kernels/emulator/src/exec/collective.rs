@@ -32,8 +32,16 @@ impl Groups {
 
 /// Sorts the executing lanes by the mask they give.
 fn groups(warp: &Warp, exec: u32, mask: Src) -> Result<Groups, Stop> {
-    let masks = warp.regs.copy32(mask, exec)?;
     let mut out = Groups { list: [0; 32], count: 0, waiting: 0 };
+    if let Src::Imm(named) = mask {
+        let named = named as u32;
+        if exec & !named == 0 && named & warp.alive == exec {
+            out.list[0] = exec;
+            out.count = 1;
+            return Ok(out);
+        }
+    }
+    let masks = warp.regs.copy32(mask, exec)?;
     let mut rest = exec;
     while rest != 0 {
         let lane = rest.trailing_zeros() as usize;
@@ -108,9 +116,10 @@ impl Cta<'_> {
         let mut there = lanes(exec).filter(|&l| masks[l] == named).fold(0, |all, l| all | 1 << l);
         let mut met = Vec::new();
         for (i, f) in warp.fragments.iter().enumerate() {
-            let Op::WarpSync { mask } = code[f.pc as usize].op else { continue };
+            let at = code.get(f.pc as usize).map(|i| &i.op);
+            let (Some(&Op::WarpSync { mask }), State::Converge) = (at, f.state) else { continue };
             let theirs = warp.regs.copy32(mask, f.mask)?;
-            if f.state == State::Converge && lanes(f.mask).all(|l| theirs[l] == named) {
+            if lanes(f.mask).all(|l| theirs[l] == named) {
                 there |= f.mask;
                 met.push(i);
             }
@@ -167,7 +176,7 @@ fn together(warp: &mut Warp, group: u32, op: &Op) -> Result<(), Stop> {
             if let Some(dst) = dst {
                 regs.put32(dst, group, &out);
                 if group & !result != 0 {
-                    regs.set_written(dst, group, result);
+                    regs.set_written(dst, group, result, result);
                 }
             }
             if let Some(pred) = pred {

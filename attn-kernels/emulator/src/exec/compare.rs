@@ -157,10 +157,11 @@ pub(super) fn selp(
 ) -> Result<(), Unset> {
     let yes = regs.pred(p, mask)?;
     let (wa, wb) = (regs.written(a), regs.written(b));
+    let low = regs.low_written(a) & yes | regs.low_written(b) & !yes;
     select(regs, dst, (a, b), mask, yes);
     let written = wa & yes | wb & !yes;
     if written & mask != mask {
-        regs.set_written(dst, mask, written);
+        regs.set_written(dst, mask, written, low);
     }
     Ok(())
 }

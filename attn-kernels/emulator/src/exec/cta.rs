@@ -149,7 +149,10 @@ impl<'g> Cta<'g> {
                 return Ok(());
             }
             if !ran {
-                return Err(self.deadlock(warps));
+                match self.held_up_by_exits(exited(warps)) {
+                    Some(id) => self.release_barrier(id, warps),
+                    None => return Err(self.deadlock(warps)),
+                }
             }
         }
     }
@@ -160,7 +163,7 @@ impl<'g> Cta<'g> {
             warps.iter().find_map(|w| w.fragments.iter().find(|f| state(f.state)).map(|f| (w, *f)))
         };
         let found = waiting(|s| s == State::Converge).or_else(|| waiting(|_| true));
-        let exited: u32 = warps.iter().map(|w| (w.members & !w.alive).count_ones()).sum();
+        let exited = exited(warps);
         let Some((warp, f)) = found else {
             let stop = Stop::new(FaultKind::WarpDeadlock, 1, "no thread can go on");
             return stop.fault(self, &warps[0], 0);
@@ -182,12 +185,17 @@ impl<'g> Cta<'g> {
                     "lanes {:#010x} wait here for others, lanes {elsewhere:#010x} wait elsewhere",
                     f.mask
                 );
-                let kind = match code[f.pc as usize].op {
-                    Op::Barrier { .. } => FaultKind::DivergentBarrier,
+                let kind = match code.get(f.pc as usize).map(|i| &i.op) {
+                    Some(Op::Barrier { .. }) => FaultKind::DivergentBarrier,
                     _ => FaultKind::WarpDeadlock,
                 };
                 Stop::new(kind, f.mask, detail).fault(self, warp, f.pc)
             }
         }
     }
+}
+
+/// How many threads have exited.
+fn exited(warps: &[Warp]) -> u32 {
+    warps.iter().map(|w| (w.members & !w.alive).count_ones()).sum()
 }

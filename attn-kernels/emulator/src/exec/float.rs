@@ -143,9 +143,7 @@ pub(super) fn convert(regs: &mut Regs, mask: u32, how: Cvt, dst: Reg, a: Src) ->
         (Num::S32, Num::S64 | Num::U64) if bare => {
             regs.wide1(mask, dst, a, |a| i64::from(a as i32) as u64)
         }
-        (Num::U64 | Num::S64, Num::U32 | Num::S32) if bare => {
-            regs.wide1(mask, dst, a, |a| a & 0xffff_ffff)
-        }
+        (Num::U64 | Num::S64, Num::U32 | Num::S32) if bare => regs.map1(mask, dst, a, |a| a),
         _ => regs.wide1(mask, dst, a, |a| num::cvt(a, how)),
     }
 }

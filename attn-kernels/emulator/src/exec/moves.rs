@@ -35,7 +35,8 @@ pub(super) fn space_of(address: u64) -> Space {
 
 /// Copies, whether written or not: a compiler moves what it does not use.
 pub(super) fn copy(regs: &mut Regs, mask: u32, dst: Reg, src: Src) {
-    let written = regs.written(src);
+    let low = regs.low_written(src);
+    let written = if matches!(dst, Reg::R32(_)) { low } else { regs.written(src) };
     match dst {
         Reg::R32(_) => {
             let mut room = [0; 32];
@@ -50,18 +51,21 @@ pub(super) fn copy(regs: &mut Regs, mask: u32, dst: Reg, src: Src) {
         }
     }
     if mask & !written != 0 {
-        regs.set_written(dst, mask, written);
+        regs.set_written(dst, mask, written, low);
     }
 }
 
 /// Puts parts of `bits` bits side by side, the first lowest. The result counts as written where all
-/// parts are.
+/// parts are, its low half where those below 32 bits are: compilers pack a value with nothing above it.
 pub(super) fn pack(regs: &mut Regs, mask: u32, dst: Reg, bits: u8, parts: &[Src]) {
     let mut out = [0u64; 32];
-    let mut written = u32::MAX;
+    let (mut written, mut low) = (u32::MAX, u32::MAX);
     let field = u64::MAX >> (64 - u32::from(bits));
     for (i, &part) in parts.iter().enumerate() {
         written &= regs.written(part);
+        if i * usize::from(bits) < 32 {
+            low &= regs.written(part);
+        }
         let value = regs.peek64(part);
         for (to, from) in out.iter_mut().zip(value) {
             *to |= (from & field) << (i * usize::from(bits));
@@ -69,21 +73,22 @@ pub(super) fn pack(regs: &mut Regs, mask: u32, dst: Reg, bits: u8, parts: &[Src]
     }
     regs.put64(dst, mask, &out);
     if mask & !written != 0 {
-        regs.set_written(dst, mask, written);
+        regs.set_written(dst, mask, written, low);
     }
 }
 
 /// Takes parts of `bits` bits apart.
 pub(super) fn unpack(regs: &mut Regs, mask: u32, dst: &[Option<Reg>], bits: u8, src: Src) {
-    let written = regs.written(src);
+    let (whole, low) = (regs.written(src), regs.low_written(src));
     let value = regs.peek64(src);
     let field = u64::MAX >> (64 - u32::from(bits));
     for (i, dst) in dst.iter().enumerate() {
         let Some(dst) = *dst else { continue };
         let shift = i * usize::from(bits);
         regs.put64(dst, mask, &value.map(|v| v >> shift & field));
+        let written = if shift < 32 { low } else { whole };
         if mask & !written != 0 {
-            regs.set_written(dst, mask, written);
+            regs.set_written(dst, mask, written, written);
         }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Regs {
     file64: Vec<Lanes<u64>>,
     preds: Vec<u32>,
     init: [Vec<u32>; 3],
+    /// Of the 64-bit registers that are not written as a whole: the lanes whose low half is.
+    low: Vec<u32>,
     /// The carry flag, one bit per lane.
     pub(crate) carry: u32,
 }
@@ -55,6 +57,8 @@ impl Regs {
             self.file64.fill([0; 32]);
             self.preds.fill(0);
         }
+        self.low.clear();
+        self.low.resize(regs64, 0);
         self.carry = 0;
     }
 
@@ -73,9 +77,21 @@ impl Regs {
         }
     }
 
-    /// Says which of the lanes `mask` of a register are written.
-    pub(crate) fn set_written(&mut self, dst: Reg, mask: u32, written: u32) {
+    /// The lanes of `src` whose low 32 bits hold a written value.
+    pub(crate) fn low_written(&self, src: Src) -> u32 {
+        match src {
+            Src::Reg(Reg::R64(i)) => self.init[1][i as usize] | self.low[i as usize],
+            _ => self.written(src),
+        }
+    }
+
+    /// Says which of the lanes `mask` of a register are written, as a whole and in the low half.
+    pub(crate) fn set_written(&mut self, dst: Reg, mask: u32, written: u32, low: u32) {
         let (Reg::R32(i) | Reg::R64(i)) = dst;
+        if let Reg::R64(i) = dst {
+            let old = &mut self.low[i as usize];
+            *old = *old & !mask | low & mask;
+        }
         let init = &mut self.init[usize::from(matches!(dst, Reg::R64(_)))][i as usize];
         *init = *init & !mask | written & mask;
     }
@@ -94,7 +110,12 @@ impl Regs {
                 return Ok(&self.file32[i as usize]);
             }
             Src::Reg(Reg::R64(i)) => {
-                self.need(1, i, mask)?;
+                // The low half is all that is asked for.
+                if self.low[i as usize] == 0 {
+                    self.need(1, i, mask)?;
+                } else {
+                    self.need(1, i, mask & !self.low[i as usize])?;
+                }
                 *room = self.file64[i as usize].map(|x| x as u32);
             }
             Src::Imm(value) => *room = [value as u32; 32],

@@ -77,6 +77,10 @@ impl Warp {
     pub(crate) fn addresses(&self, addr: &Addr, mask: u32) -> Result<Lanes<u64>, Unset> {
         let mut room = [0; 32];
         let base = self.regs.get64(addr.base, mask, &mut room)?;
+        if let Src::Reg(Reg::R32(_)) = addr.base {
+            // An address of 32 bits wraps: compilers count on it, with a negative base.
+            return Ok(base.map(|b| u64::from((b as u32).wrapping_add(addr.offset as u32))));
+        }
         Ok(base.map(|b| b.wrapping_add_signed(addr.offset)))
     }
 

@@ -171,6 +171,9 @@ impl<'a> Parser<'a> {
 
     fn simple(&mut self) -> Result<Kind<'a>, PtxError> {
         let start = self.peek();
+        if start.tok == Tok::End {
+            return self.expected("an operand");
+        }
         self.bump();
         Ok(match start.tok {
             Tok::Word(text) => match self.peek() {

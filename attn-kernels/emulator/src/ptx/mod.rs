@@ -11,6 +11,8 @@ mod error;
 mod lexer;
 mod lower;
 mod parser;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Place, PtxError};
 

@@ -54,11 +54,23 @@ fn a_barrier_in_half_a_warp_is_divergent() {
 
 #[test]
 fn a_barrier_that_some_warps_never_reach_is_divergent() {
-    let text = body("mov.u32 %r1, 0; setp.lt.u32 %p0, %r0, 32;\n@%p0 bar.sync 0;\n");
+    let text = body("mov.u32 %r1, 0; setp.lt.u32 %p0, %r0, 32;\n@!%p0 bar.sync 1;\nbar.sync 0;\n");
+    let fault = Case::new(&text, 96).faults(FaultKind::DivergentBarrier, "bar.sync 0");
+    assert!(fault.detail.contains("96 threads, 32 came; 0"), "{fault}");
+    // A count does not shrink when threads exit.
+    let text = body("mov.u32 %r1, 0; setp.lt.u32 %p0, %r0, 32;\n@%p0 bar.sync 0, 64;\n");
     let fault = Case::new(&text, 96).faults(FaultKind::DivergentBarrier, "bar.sync");
-    assert!(fault.detail.contains("96 threads, 32 came; 64"), "{fault}");
-    let text = body("mov.u32 %r1, 0; setp.ge.u32 %p0, %r0, 40;\n@%p0 exit;\nbar.sync 0;\n");
-    Case::new(&text, 64).faults(FaultKind::DivergentBarrier, "bar.sync");
+    assert!(fault.detail.contains("64 threads, 32 came; 64"), "{fault}");
+}
+
+/// Threads that exit release a barrier of all threads that they alone hold up (PTX ISA, "exit"; CUDA
+/// C++ Programming Guide, "Independent Thread Scheduling": all non-exited threads).
+#[test]
+fn exited_threads_are_not_waited_for() {
+    let text = body("mov.u32 %r1, 7; setp.lt.u32 %p0, %r0, 32;\n@%p0 bar.sync 0;\n");
+    assert_eq!(Case::new(&text, 96).words()[..96], [7; 96]);
+    let text = body("mov.u32 %r1, 7; setp.ge.u32 %p0, %r0, 40;\n@%p0 exit;\nbar.sync 0;\n");
+    assert_eq!(Case::new(&text, 64).words()[..40], [7; 40]);
 }
 
 #[test]

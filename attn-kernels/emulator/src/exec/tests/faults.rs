@@ -54,6 +54,12 @@ fn registers_are_named_and_checked_per_lane() {
 }
 
 #[test]
+fn a_negative_base_may_come_back_into_shared_memory() {
+    let text = body("st.shared.u32 [sh+4], 9; mov.u32 %r2, -60; ld.shared.u32 %r1, [%r2+64];");
+    assert_eq!(Case::new(&text, 1).words()[0], 9);
+}
+
+#[test]
 fn freed_memory_is_known() {
     let case = Case::new("ld.global.u32 %r1, [%rd0+16];", 1);
     let device = Device::new(case.config.clone());

@@ -63,6 +63,9 @@ impl<'a> Line<'_, '_, 'a> {
 
     fn find(&mut self, name: &'a str) -> Result<Binding<'a>, PtxError> {
         let found = self.body.find(name);
+        if found.is_none() && super::special::missing(name) && special(name).is_none() {
+            return Err(self.unsupported(format!("special register `{name}`")));
+        }
         found.ok_or_else(|| self.invalid(format!("unknown name `{name}`")))
     }
 

@@ -2,6 +2,25 @@
 
 use crate::isa::Special;
 
+/// Whether it is a special register of PTX that is not there.
+pub(super) fn missing(name: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "%tid",
+        "%ntid",
+        "%ctaid",
+        "%nctaid",
+        "%clusterid",
+        "%nclusterid",
+        "%cluster_",
+        "%envreg",
+        "%pm",
+        "%is_explicit_cluster",
+        "%aggr_smem_size",
+        "%current_graph_exec",
+    ];
+    NAMES.iter().any(|start| name.starts_with(start)) || name.starts_with("%reserved_smem_")
+}
+
 /// The register, its width in bits, and the `.target` it needs.
 pub(super) fn special(name: &str) -> Option<(Special, u32, u32)> {
     let vector = |base: &str| {

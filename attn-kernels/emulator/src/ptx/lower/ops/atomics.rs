@@ -60,6 +60,8 @@ pub(super) fn atom(line: &mut Line<'_, '_, '_>) -> Lowered {
     let operands = first + 2 + compare + usize::from(hint);
     line.end(operands..=operands)?;
     match ty.num {
+        Num::F64 => line.since("atomic add of f64", 60, (6, 0))?,
+        Num::F16x2 => line.since("atomic add of f16x2", 60, (6, 2))?,
         Num::F16 => line.since("atomic add of f16", 70, (6, 3))?,
         Num::Bf16 | Num::Bf16x2 => line.since("atomic add of bf16", 90, (7, 8))?,
         _ => {}

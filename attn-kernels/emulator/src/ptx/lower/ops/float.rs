@@ -17,13 +17,14 @@ pub(super) fn is_float(line: &Line<'_, '_, '_>) -> bool {
     FLOATS.split(' ').any(|name| line.has(name))
 }
 
-/// The target that a half type needs; `f16` itself is older than every target here.
+/// The target that a half type needs.
 fn half_since(line: &Line<'_, '_, '_>, ty: Ty, what: &str) -> Result<(), PtxError> {
     match (line.opcode(), ty.num) {
         ("add" | "sub" | "mul", Num::Bf16 | Num::Bf16x2) => line.since(what, 90, (7, 8)),
         (_, Num::Bf16 | Num::Bf16x2) => line.since(what, 80, (7, 0)),
         ("min" | "max", Num::F16 | Num::F16x2) => line.since(what, 80, (7, 0)),
-        ("abs" | "neg", Num::F16 | Num::F16x2) => line.since(what, 0, (6, 0)),
+        ("abs" | "neg", Num::F16 | Num::F16x2) => line.since(what, 53, (6, 0)),
+        (_, Num::F16 | Num::F16x2) => line.since(what, 53, (6, 0)),
         _ => Ok(()),
     }
 }

@@ -60,6 +60,9 @@ fn head(line: &mut Line<'_, '_, '_>, load: bool) -> Result<Head, PtxError> {
     if strong != scoped {
         return Err(line.invalid("a scope goes with .relaxed, .acquire and .release"));
     }
+    if strong {
+        line.since("memory ordering", 70, (6, 0))?;
+    }
     let space = if line.flag("param::func") {
         Space::Param
     } else {

@@ -23,6 +23,11 @@ type Lowered = Result<Op, PtxError>;
 /// Lowers any instruction but `call` and `ret`.
 pub(super) fn lower(mut line: Line<'_, '_, '_>) -> Result<(), PtxError> {
     let line = &mut line;
+    match line.opcode() {
+        "fence" | "match" | "nanosleep" => line.since(line.opcode(), 70, (6, 0))?,
+        "dp4a" | "dp2a" => line.since(line.opcode(), 61, (6, 0))?,
+        _ => {}
+    }
     let op = match line.opcode() {
         "mov" => moves::mov(line),
         "cvta" => moves::cvta(line),
