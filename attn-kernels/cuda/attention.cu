@@ -7,13 +7,14 @@
 #define NAME(k, v, d, m) GLUE(k, v, d, m)
 
 /// Registers are bounded so that this many CTAs fit a multiprocessor.
-constexpr u32 resident(u32 head_dim) { return head_dim > 128 ? 2 : 3; }
+constexpr u32 resident(u32 head_dim, u32 tiles) { return head_dim > 128 ? 2 : tiles == 1 ? 4 : 3; }
 
-/// The kernel, and the dynamic shared memory that it is to be launched with.
+/// The kernel, and the dynamic shared memory that it is to be launched with, where no side has
+/// dynamic scales; `DYNAMIC_BYTES` more where one has.
 #define KERNEL(K, V, K_NAME, V_NAME, D, M)                                                        \
     extern "C" {                                                                                  \
     __device__ u32 NAME(K_NAME, V_NAME, D, M##_shared) = Shape<K, V, D, M>::BYTES;                \
-    __global__ void __launch_bounds__(THREADS, resident(D))                                    \
+    __global__ void __launch_bounds__(THREADS, resident(D, M))                                    \
         NAME(K_NAME, V_NAME, D, M)(const __grid_constant__ Call call) {                           \
         extern __shared__ __align__(128) u8 memory[];                                             \
         Attention<K, V, D, M>(call, memory).run();                                                \

@@ -105,9 +105,10 @@ template <u32 K, u32 V, u32 D, u32 TILES> struct Shape {
     /// Largest score, sum and range of a chunk's rows.
     static constexpr u32 STATS = SCORES + ROWS * SCORE_STRIDE * 4;
     static constexpr u32 IDS = STATS + 3 * ROWS * 4;
-    static constexpr u32 SCALES = IDS + PAGE_SLOTS * MAX_PAGES * 4;
-    /// Scales of K and V of two chunks.
-    static constexpr u32 BYTES = SCALES + 2 * 2 * CHUNK * 4;
+    static constexpr u32 BYTES = IDS + PAGE_SLOTS * MAX_PAGES * 4;
+    /// Only where a side has dynamic scales: those of K and V of two chunks.
+    static constexpr u32 SCALES = BYTES;
+    static constexpr u32 DYNAMIC_BYTES = 2 * 2 * CHUNK * 4;
 };
 
 /// Positions in the walk over tiles: K of a chunk, V of it, K of the next.

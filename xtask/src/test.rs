@@ -10,9 +10,10 @@ use crate::{consumers, kernels, miri, repo, tidy};
 
 /// Examples that are long checks or benchmarks, each behind a task of its own, or tools that need
 /// arguments. Every other example is run to its end here.
-const NOT_RUN_HERE: [&str; 7] = [
+const NOT_RUN_HERE: [&str; 8] = [
     "attention_bench",
     "cache_bench",
+    "calibration_check",
     "codec_bench",
     "exhaustive",
     "model_check",

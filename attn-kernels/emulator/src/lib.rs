@@ -89,8 +89,6 @@
 mod check;
 mod count;
 mod device;
-// Its owner removes this when the driver is whole.
-#[allow(dead_code, unused_imports)]
 pub mod driver;
 mod exec;
 mod isa;

@@ -1,12 +1,13 @@
 //! How fast attention is: decoding and prefill per storage type, as a fraction of what the machine
 //! could do at best, measured in the same run. Every case is compared with the reference first.
+//! `int8+` is an INT8 cache with integer arithmetic.
 //!
 //! `cargo run --release -p attn-kernels --example attention_bench -- [--json] [--quick]`
 
 mod case;
 mod simd;
 
-use attn_kernels::Error;
+use attn_kernels::{AttnMath, Error};
 use case::{Case, Timing, World};
 use fp8_format::ElementType::{self, *};
 use rayon::ThreadPool;
@@ -85,8 +86,9 @@ fn time(
 }
 
 fn cases(quick: bool) -> Vec<Case> {
-    let case = |stored, num_heads, num_kv_heads, head_dim, q_len, kv_len, batch| Case {
+    let case = |(stored, math), num_heads, num_kv_heads, head_dim, q_len, kv_len, batch| Case {
         stored,
+        math,
         num_heads,
         num_kv_heads,
         head_dim,
@@ -96,6 +98,10 @@ fn cases(quick: bool) -> Vec<Case> {
     };
     let types: &[ElementType] =
         if quick { &[F8E4M3, F16] } else { &[F8E4M3, F8E5M2, Int8, F16, Bf16, F32] };
+    let mut kinds: Vec<_> = types.iter().map(|&stored| (stored, AttnMath::Default)).collect();
+    if !quick {
+        kinds.push((Int8, AttnMath::Int8));
+    }
     let contexts: &[(usize, usize)] = if quick {
         &[(4096, 1)]
     } else {
@@ -104,21 +110,22 @@ fn cases(quick: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     for &(kv_len, batch) in contexts {
         for &(heads, kv_heads, d) in &[(32, 8, 128), (8, 8, 128), (9, 3, 64)] {
-            for &stored in types {
-                cases.push(case(stored, heads, kv_heads, d, 1, kv_len, batch));
+            for &kind in &kinds {
+                cases.push(case(kind, heads, kv_heads, d, 1, kv_len, batch));
             }
         }
     }
-    for &stored in types {
-        cases.push(case(stored, 32, 8, 128, 512, 4096, 1));
+    for &kind in &kinds {
+        cases.push(case(kind, 32, 8, 128, 512, 4096, 1));
     }
     cases
 }
 
 fn label(c: &Case) -> String {
     let kind = if c.q_len == 1 { "decode" } else { "prefill" };
+    let math = if c.math == AttnMath::Default { "" } else { "+" };
     format!(
-        "{kind} {} {}/{}x{} kv{} q{} b{}",
+        "{kind} {}{math} {}/{}x{} kv{} q{} b{}",
         c.stored, c.num_heads, c.num_kv_heads, c.head_dim, c.kv_len, c.q_len, c.batch
     )
 }
@@ -144,7 +151,7 @@ fn json(t: &Timing) -> String {
     let c = &t.case;
     format!(
         concat!(
-            "{{\"kind\":\"{}\",\"kv_cache_dtype\":\"{}\",\"num_heads\":{},\"num_kv_heads\":{},",
+            "{{\"kind\":\"{}\",\"kv_cache_dtype\":\"{}\",\"attn_math\":\"{}\",\"num_heads\":{},\"num_kv_heads\":{},",
             "\"head_dim\":{},\"q_len\":{},\"kv_len\":{},\"batch\":{},\"threads\":{},",
             "\"microseconds\":{:.2},\"kv_bytes\":{},\"kv_gb_per_s\":{:.3},\"gflop_per_s\":{:.2},",
             "\"read_gb_per_s\":{:.3},\"of_read\":{:.3},\"of_fma\":{:.3},\"of_roof\":{:.3},",
@@ -152,6 +159,7 @@ fn json(t: &Timing) -> String {
         ),
         if c.q_len == 1 { "decode" } else { "prefill" },
         c.stored,
+        c.math,
         c.num_heads,
         c.num_kv_heads,
         c.head_dim,

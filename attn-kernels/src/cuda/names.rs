@@ -67,14 +67,16 @@ impl AttentionKernel {
     }
 }
 
-/// `Shape::BYTES` of `cuda/attention.cuh`.
+/// `Shape::BYTES` of `cuda/attention.cuh`, and `DYNAMIC_BYTES` where a side has dynamic scales.
 fn shared(cache: &CacheShape, tiles: usize) -> u32 {
     let (d, rows) = (cache.head_dim, tiles * TILE_ROWS);
     let widest = d * cache.k_type.size().max(cache.v_type.size());
     let tokens = if widest <= 128 { 64 } else { 32 };
     let ring = STAGES * tokens * widest;
     let fragments = (d / 16 + CHUNK / 16) * tiles * 512;
-    let floats = rows * SCORE_STRIDE + 3 * rows + PAGE_IDS + DYNAMIC_SCALES;
+    let dynamic = cache.k_per_token_head || cache.v_per_token_head;
+    let scales = if dynamic { DYNAMIC_SCALES } else { 0 };
+    let floats = rows * SCORE_STRIDE + 3 * rows + PAGE_IDS + scales;
     (ring + fragments + floats * 4) as u32
 }
 
@@ -91,14 +93,16 @@ mod tests {
     fn shared_memory_is_what_the_sources_say() {
         // From the variables `<kernel>_shared` of the PTX.
         for (d, stored, tiles, bytes) in [
-            (64, F8E4M3, 1, 44_224),
-            (96, F8E4M3, 2, 79_744),
-            (128, F8E4M3, 1, 58_560),
-            (128, F8E4M3, 2, 87_936),
-            (256, F8E4M3, 2, 96_128),
-            (128, F16, 1, 58_560),
+            (64, F8E4M3, 1, 40_128),
+            (96, F8E4M3, 2, 75_648),
+            (128, F8E4M3, 1, 54_464),
+            (128, F8E4M3, 2, 83_840),
+            (256, F8E4M3, 2, 92_032),
+            (128, F16, 1, 54_464),
         ] {
             assert_eq!(shared(&cache(d, stored), tiles), bytes, "{d} {stored:?} {tiles}");
+            let dynamic = cache(d, stored).with_per_token_head(true, false);
+            assert_eq!(shared(&dynamic, tiles), bytes + 4096);
         }
     }
 

@@ -3,6 +3,8 @@
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
+use super::budget;
+
 /// One shipped file.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct File {
@@ -77,7 +79,10 @@ pub(crate) fn write(toolkit: &str, files: &[File]) -> Result<String> {
         ));
         for (j, kernel) in file.kernels.iter().enumerate() {
             text.push_str(if j == 0 { "\n" } else { ",\n" });
-            text.push_str(&format!("  {}", Value::Object(kernel_json(kernel))));
+            let mut map = kernel_json(kernel);
+            // For the reader: it follows from the rest.
+            map.insert("ctas_per_sm".into(), json!(budget::resident(&file.arch, kernel)));
+            text.push_str(&format!("  {}", Value::Object(map)));
         }
         text.push_str("\n]}");
     }
@@ -101,7 +106,7 @@ fn kernel_json(kernel: &Kernel) -> Map<String, Value> {
     map
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what [`write()`] wrote.
 pub(crate) fn read(text: &str) -> Result<Vec<File>> {
     let value: Value = serde_json::from_str(text).context("manifest.json is no JSON")?;
     let list = |v: &Value, key: &str| -> Result<Vec<Value>> {

@@ -12,6 +12,7 @@ pub(super) struct Code(pub(super) u32);
 /// The constants and one table from one list, so that none can be without a name.
 macro_rules! codes {
     ($($name:ident = $value:literal, $text:literal;)*) => {
+        #[allow(dead_code, reason = "a program may ask for the name of a code that never occurs here")]
         impl Code {
             $(pub(super) const $name: Code = Code($value);)*
         }

@@ -1,7 +1,7 @@
 //! The options of `cuModuleLoadDataEx`: the log buffers are filled; what would change the compilation
 //! changes nothing, since there is none.
 
-use super::abi::{Host, In, Out, Reply};
+use super::abi::{Host, In, Reply};
 use super::code::Code;
 
 const INFO_LOG_BUFFER: u32 = 3;
@@ -82,6 +82,7 @@ impl Log {
 
 #[cfg(test)]
 mod tests {
+    use super::super::abi::Out;
     use super::*;
 
     fn options(names: &[u32], values: &mut [usize]) -> Reply<Options> {

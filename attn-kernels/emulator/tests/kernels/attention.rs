@@ -13,7 +13,7 @@ const BLOCK: usize = 16;
 const GROUP: usize = 4;
 
 /// A cache with holes and shuffled blocks, and the queries of one step.
-struct Case {
+pub(crate) struct Case {
     lengths: Vec<usize>,
     heads: usize,
     splits: usize,
@@ -31,7 +31,7 @@ struct Case {
 const SCALE_LOG2: f32 = 0.088_388_35 * std::f32::consts::LOG2_E;
 
 impl Case {
-    fn new(lengths: &[usize], heads: usize, splits: usize) -> Self {
+    pub(crate) fn new(lengths: &[usize], heads: usize, splits: usize) -> Self {
         let mut random = Random(lengths.iter().sum::<usize>() as u64 + heads as u64);
         let blocks: usize = lengths.iter().map(|l| l.div_ceil(BLOCK)).sum();
         // Physical blocks backwards, every third left out.
@@ -120,13 +120,8 @@ impl Case {
         at(split * each)..at((split + 1) * each)
     }
 
-    fn launch(
-        &self,
-        device: &Device,
-        module: &Module,
-        kernel: &str,
-        threads: u32,
-    ) -> (DevicePtr, DevicePtr) {
+    /// Uploads everything: the arguments of the decode kernels, and the partials among them.
+    pub(crate) fn arguments(&self, device: &Device) -> (Vec<Arg>, (DevicePtr, DevicePtr)) {
         let rows = self.lengths.len() * self.heads * GROUP * self.splits;
         let part_o = uninit::<f32>(device, "part_o", rows * DIM);
         let part_md = uninit::<f32>(device, "part_md", rows * 2);
@@ -138,7 +133,7 @@ impl Case {
             .collect();
         let lengths: Vec<i32> = self.lengths.iter().map(|&l| l as i32).collect();
         let q: Vec<u16> = self.q.iter().map(|x| x.to_bits()).collect();
-        let args = [
+        let args = vec![
             Arg::Ptr(part_o),
             Arg::Ptr(part_md),
             Arg::Ptr(upload(device, "q", &q)),
@@ -153,14 +148,28 @@ impl Case {
             Arg::U32(self.splits as u32),
             Arg::F32(SCALE_LOG2),
         ];
-        let grid = [self.lengths.len() as u32, self.heads as u32, self.splits as u32];
-        launch(device, module, kernel, grid, [threads, 1, 1], 0, &args)
+        (args, (part_o, part_md))
+    }
+
+    pub(crate) fn grid(&self) -> [u32; 3] {
+        [self.lengths.len() as u32, self.heads as u32, self.splits as u32]
+    }
+
+    fn launch(
+        &self,
+        device: &Device,
+        module: &Module,
+        kernel: &str,
+        threads: u32,
+    ) -> (DevicePtr, DevicePtr) {
+        let (args, partials) = self.arguments(device);
+        launch(device, module, kernel, self.grid(), [threads, 1, 1], 0, &args)
             .unwrap_or_else(|error| panic!("{kernel}: {error}"));
-        (part_o, part_md)
+        partials
     }
 
     /// Compares the f32 partials; `loss` is the relative error of a probability.
-    fn check_partials(
+    pub(crate) fn check_partials(
         &self,
         device: &Device,
         (part_o, part_md): (DevicePtr, DevicePtr),

@@ -7,4 +7,5 @@ mod common;
 mod attention;
 mod basics;
 mod built;
+mod probe;
 mod products;

@@ -44,7 +44,7 @@ pub(crate) struct Args {
     /// One scale per tensor, or one per head: `tensor` or `attn_head`
     #[arg(long, value_name = "STRATEGY", default_value = "tensor", value_parser = strategy)]
     strategy: Strategy,
-    /// How scales are chosen: absmax, minmax, percentile[:P], mse, attention; or
+    /// How scales are chosen: absmax, minmax, percentile or percentile:P, mse, attention; or
     /// `k=NAME,v=NAME[,q=NAME]`
     #[arg(long, value_name = "OBSERVER", default_value = "mse")]
     observer: String,
