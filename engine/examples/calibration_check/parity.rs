@@ -9,16 +9,22 @@ use kv_scales::{KvDtype, Slot};
 const STRATEGIES: [(&str, Strategy); 2] =
     [("tensor", Strategy::Tensor), ("attn_head", Strategy::AttnHead)];
 
-/// The rows of its calibration, in the order it took them: every other row (64 spread evenly over
-/// the 128), shuffled. A moving average depends on the order, which was not noted. It was found from
-/// the scales: row 72 stands out as the first, with 53% of the weight, and exchanging neighbours as
-/// long as the squared difference falls ends at this order, which explains all 180 scales per head
-/// to 1.4e-6, and then the 60 per tensor, which took no part, as well.
-const ORDER: [usize; 64] = [
+/// The rows of its calibration per head, in the order it took them. The reference says that these
+/// are the first 64 of the 128 in their order; the scales say every other row, shuffled. A moving
+/// average depends on the order, which was not noted, so it was recovered from the reference's own
+/// scales: row 72 stands out as the first, with 53% of the weight, and exchanging rows as long as the
+/// squared difference falls ends at this order. It is fitted, so the agreement is less of a proof
+/// than that of the 8 windows; but 63 places in a row do not explain 180 numbers to 1.5e-6 by chance.
+const HEAD_ORDER: [usize; 64] = [
     72, 110, 60, 46, 114, 82, 120, 104, 14, 52, 84, 38, 58, 98, 102, 54, 2, 22, 4, 118, 48, 80, 70,
     86, 56, 28, 26, 64, 92, 30, 96, 100, 94, 124, 44, 6, 16, 78, 76, 112, 36, 12, 32, 10, 90, 20,
     88, 66, 62, 40, 74, 8, 42, 24, 122, 116, 50, 127, 68, 18, 106, 34, 108, 0,
 ];
+
+/// The calibration per tensor was another run, shuffled anew. Its first row is clear from the scales;
+/// of the order of the others 60 scales leave too much open, so it is not known. They stand here as
+/// in the file, and what that costs is in the differences.
+const TENSOR_FIRST: usize = 74;
 
 pub(crate) fn check(context: &Context, report: &mut Report) -> Result<(), Failure> {
     eight_windows(context, report)?;
@@ -45,8 +51,15 @@ fn eight_windows(context: &Context, report: &mut Report) -> Result<(), Failure> 
 
 /// What a run of its calibration wrote, before the rounding to bf16.
 fn sixty_four_samples(context: &Context, report: &mut Report) -> Result<(), Failure> {
-    let calibrator = run(context, ORDER.into_iter())?;
+    let mut rest = HEAD_ORDER;
+    rest.sort_unstable();
+    let rest = rest.into_iter().filter(|row| *row != TENSOR_FIRST);
+    let tensor_order: Vec<usize> = std::iter::once(TENSOR_FIRST).chain(rest).collect();
     for (strategy_name, strategy) in STRATEGIES {
+        let calibrator = match strategy {
+            Strategy::Tensor => run(context, tensor_order.iter().copied())?,
+            Strategy::AttnHead => run(context, HEAD_ORDER.into_iter())?,
+        };
         let stored = context.reference.tensors(&format!("scales_f32_{strategy_name}"))?;
         for (slot_name, slot) in [("k", Slot::K), ("v", Slot::V)] {
             let mut want = Vec::new();

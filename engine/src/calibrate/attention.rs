@@ -181,3 +181,101 @@ impl<'a> Trial<'a> {
         errors
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::observed::LayerSample;
+    use super::*;
+    use attn_kernels::ReferenceBackend;
+    use kv_scales::KvDtype;
+
+    const HEADS: usize = 4;
+    const KV_HEADS: usize = 2;
+    const WIDTH: usize = 16;
+    const TOKENS: usize = 40;
+
+    /// Two samples, with one outlier among the keys of a head that no query looks at.
+    fn samples() -> Vec<Sample> {
+        let mut state = 5u64;
+        let mut unit = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        };
+        let mut values = |count: usize| (0..count).map(|_| unit()).collect::<Vec<f32>>();
+        let positions: Vec<usize> = vec![7, 20, TOKENS - 1];
+        (0..2)
+            .map(|_| {
+                let mut k = values(TOKENS * KV_HEADS * WIDTH);
+                let (v, q) = (values(k.len()), values(positions.len() * HEADS * WIDTH));
+                k[(TOKENS - 1) * KV_HEADS * WIDTH + 3] = 12.0;
+                let layers = vec![LayerSample { q, k, v }];
+                Sample { tokens: TOKENS, positions: positions.clone(), layers }
+            })
+            .collect()
+    }
+
+    /// The output by the f64 oracle: K as it comes back from `format`, or exact.
+    fn oracle(sample: &Sample, stored: Option<(Format, [f32; KV_HEADS])>) -> Vec<f32> {
+        let (layer, f32) = (&sample.layers[0], ElementType::F32);
+        let mut k = layer.k.clone();
+        if let Some((format, scales)) = stored {
+            for (row, values) in layer.k.chunks_exact(WIDTH).enumerate() {
+                let scale = scales[row % KV_HEADS];
+                format.round_trip(values, scale, |i, x| k[row * WIDTH + i] = x);
+            }
+        }
+        let (backend, scales) = (ReferenceBackend, LayerScales::default());
+        let shape = CacheShape::new(1, BLOCK_SIZE, KV_HEADS, WIDTH, f32, f32);
+        let mut cache = backend.new_cache(shape.clone()).unwrap();
+        let slots: Vec<i64> = (0..TOKENS as i64).collect();
+        backend.append(&mut cache, &scales, &k, &layer.v, &slots).unwrap();
+        let mut batch = Batch::new();
+        sample.positions.iter().for_each(|p| batch.push(1, p + 1, [0]));
+        let plan = backend.plan(&shape, &AttentionShape::new(HEADS, 0.25), &batch).unwrap();
+        let mut out = vec![0.0; layer.q.len()];
+        backend.attention(&plan, &cache, &scales, &layer.q, &mut out, None).unwrap();
+        out
+    }
+
+    /// The squared error of the output by KV head.
+    fn errors(samples: &[Sample], format: Format, scales: [f32; KV_HEADS]) -> [f64; KV_HEADS] {
+        let mut errors = [0.0; KV_HEADS];
+        for sample in samples {
+            let (got, exact) = (oracle(sample, Some((format, scales))), oracle(sample, None));
+            for (i, (a, b)) in got.iter().zip(&exact).enumerate() {
+                errors[i / WIDTH % HEADS * KV_HEADS / HEADS] += f64::from(a - b).powi(2);
+            }
+        }
+        errors
+    }
+
+    #[test]
+    fn the_scale_found_has_nearly_the_least_error_of_the_output() {
+        let (samples, attention) = (samples(), AttentionShape::new(HEADS, 0.25));
+        let trial = Trial::new(&attention, KV_HEADS, WIDTH, &samples, 0).unwrap();
+        for dtype in [KvDtype::Int8, KvDtype::Fp8E4M3] {
+            let format = Format::new(dtype).unwrap();
+            let full = [12.0 / format.max(), 1.0 / format.max()];
+            let per_head = |scales: [f32; KV_HEADS]| ScaleValue::PerHead(scales.into());
+            let (bound, free) = (per_head(full), per_head([1e-9; KV_HEADS]));
+            let bounds = Bounds { full: &bound, floor: &free };
+            let found = trial.k(format, bounds).unwrap();
+            let found = [found.values()[0], found.values()[1]];
+            let (got, absmax) = (errors(&samples, format, found), errors(&samples, format, full));
+            for head in 0..KV_HEADS {
+                let least = (0..=48)
+                    .map(|i| {
+                        let factor = (-2.0 + i as f32 / 16.0).exp2();
+                        errors(&samples, format, full.map(|s| s * factor))[head]
+                    })
+                    .fold(f64::INFINITY, f64::min);
+                assert!(got[head] <= 1.25 * least, "{dtype} head {head}: {} {least}", got[head]);
+                assert!(got[head] <= 1.001 * absmax[head], "{dtype} head {head}");
+            }
+            // And never below the bound.
+            let floor = per_head(full.map(|s| 0.99 * s));
+            let found = trial.k(format, Bounds { full: &bound, floor: &floor }).unwrap();
+            assert!(found.values().iter().zip(floor.values()).all(|(s, floor)| s >= floor));
+        }
+    }
+}
