@@ -93,24 +93,28 @@ impl Plain {
     }
 }
 
-/// The peak after 16 samples and after 512.
+/// The peaks after 16 samples and after 512: of all memory, and of what was allocated. The former
+/// counts pages of the mapped weights too, of which the embedding's come in as tokens first occur.
 fn memory(context: &Context, report: &mut Report) -> Result<(), Failure> {
     // A peak of what ran before would hide any growth: it starts anew.
     std::fs::write("/proc/self/clear_refs", "5")?;
     let weights = context.model.weights()?;
     let mut calibrator = Calibrator::new(&weights, SHORT, true, None)?;
     let mut samples = context.rows.iter().flat_map(|row| row.chunks_exact(SHORT));
-    let mut peaks = Vec::new();
+    let (mut peaks, mut allocated) = (Vec::new(), 0.0f64);
     for count in [16, 512 - 16] {
         for sample in samples.by_ref().take(count) {
             calibrator.sample(sample)?;
+            allocated = allocated.max(mib("RssAnon:")?);
         }
-        peaks.push(peak_mib()?);
+        peaks.push((mib("VmHWM:")?, allocated));
     }
     let (seen, _) = calibrator.seen();
-    println!("peak memory: {:.1} MiB after 16 samples, {:.1} MiB after {seen}", peaks[0], peaks[1]);
+    let [few, many] = peaks[..] else { return Err("two peaks".into()) };
+    println!("after 16 samples: {:.1} MiB at the peak, {:.1} of them allocated", few.0, few.1);
+    println!("after {seen}: {:.1} MiB at the peak, {:.1} of them allocated", many.0, many.1);
     report.holds("all 512 samples were run", seen == 512);
-    report.at_most("peak memory, 512 samples / 16", peaks[1] / peaks[0], 1.02);
+    report.at_most("peak of what was allocated, 512 samples / 16", many.1 / few.1, 1.02);
     Ok(())
 }
 
@@ -126,9 +130,10 @@ fn processor_seconds() -> Result<f64, Failure> {
     })
 }
 
-fn peak_mib() -> Result<f64, Failure> {
+/// A line of this process's status, which is in KiB.
+fn mib(name: &str) -> Result<f64, Failure> {
     field("/proc/self/status", |text| {
-        let line = text.lines().find(|line| line.starts_with("VmHWM:"))?;
+        let line = text.lines().find(|line| line.starts_with(name))?;
         Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
     })
 }
