@@ -1,12 +1,21 @@
-//! Kernel arguments and tasks as bytes, laid out as the structs of `cuda/*.cuh` are: each field at
-//! its natural alignment, in order.
+//! Kernel arguments as bytes, laid out as the structs of `cuda/*.cuh` are: each field at its natural
+//! alignment, in order.
 
-/// A struct under construction.
+/// A kernel's argument under construction: a struct as C lays it out.
+///
+/// ```
+/// use attn_kernels::cuda::Argument;
+///
+/// // struct { const float *from; u32 rows; float factor; }
+/// let bytes = Argument::new().u64(0x7f00_0000).u32(3).f32(0.5).finish();
+/// assert_eq!(bytes.len(), 16);
+/// ```
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Argument(Vec<u8>);
+pub struct Argument(Vec<u8>);
 
 impl Argument {
-    pub(crate) fn new() -> Self {
+    /// An empty struct.
+    pub fn new() -> Self {
         Self::default()
     }
 
@@ -16,7 +25,8 @@ impl Argument {
         self
     }
 
-    pub(crate) fn u32(self, value: u32) -> Self {
+    /// A 32-bit word.
+    pub fn u32(self, value: u32) -> Self {
         self.push(&value.to_le_bytes())
     }
 
@@ -25,16 +35,18 @@ impl Argument {
         self.u32(u32::try_from(value).expect("checked when the cache or the plan was made"))
     }
 
-    pub(crate) fn u64(self, value: u64) -> Self {
+    /// A 64-bit word: a count, or an address ([`CudaBackend::address`](super::CudaBackend::address)).
+    pub fn u64(self, value: u64) -> Self {
         self.push(&value.to_le_bytes())
     }
 
-    pub(crate) fn f32(self, value: f32) -> Self {
+    /// A float.
+    pub fn f32(self, value: f32) -> Self {
         self.push(&value.to_le_bytes())
     }
 
     /// Ends a struct whose largest field has 8 bytes.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    pub fn finish(mut self) -> Vec<u8> {
         self.0.resize(self.0.len().next_multiple_of(8), 0);
         self.0
     }

@@ -8,4 +8,6 @@ mod counted;
 mod device;
 mod exact;
 mod faults;
+#[path = "../common/slices.rs"]
+mod slices;
 mod storage;

@@ -1,12 +1,17 @@
 //! The backend: arguments are checked, laid out as the kernels want them, and launched.
 
+mod tensors;
+mod upload;
+
 use std::ops::Range;
 use std::sync::Mutex;
 
 use super::argument::Argument;
+#[cfg(feature = "cuda")]
+use super::device::CudaDevice;
 use super::names::{AttentionKernel, element_number, unsupported};
 use super::tensor::{CudaBuffer, CudaTensor};
-use super::work::{Task, Work};
+use super::work::Work;
 use super::{Driver, Launch, waves};
 use crate::attention::AttentionShape;
 use crate::backend::{Backend, KvCache, check_append, check_copies};
@@ -16,6 +21,7 @@ use crate::math::{AttnMath, default_prob_scale};
 use crate::plan::Plan;
 use crate::scales::{KvScale, LayerScales};
 use crate::shape::{CacheShape, Side};
+use upload::Upload;
 
 /// Threads of a CTA, in every kernel.
 const THREADS: u32 = 128;
@@ -29,7 +35,10 @@ const COPY_PIECE: usize = 128 * 16 * 4;
 /// heads per KV head; what else is asked for is [`Error::Unsupported`]. Calls of one backend take
 /// effect in order.
 #[derive(Debug)]
-pub struct CudaBackend<D: Driver> {
+pub struct CudaBackend<
+    #[cfg(feature = "cuda")] D: Driver = CudaDevice,
+    #[cfg(not(feature = "cuda"))] D: Driver,
+> {
     driver: D,
     /// What calls write for kernels to read; kept, and grown as needed.
     scratch: Mutex<Scratch<D::Memory>>,
@@ -54,30 +63,10 @@ impl<D: Driver> CudaBackend<D> {
         &self.driver
     }
 
-    /// Copies numbers to the device.
-    pub fn upload(&self, values: &[f32]) -> Result<CudaTensor<D::Memory>, Error> {
-        let tensor = self.zeros(values.len())?;
-        let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-        self.driver.write(&tensor.memory, 0, &bytes).map_err(device)?;
-        Ok(tensor)
-    }
-
-    /// A tensor of zeros.
-    pub fn zeros(&self, len: usize) -> Result<CudaTensor<D::Memory>, Error> {
-        Ok(CudaTensor { memory: self.alloc(len * 4)?, len })
-    }
-
-    /// Copies a tensor to the host, once everything before is done.
-    pub fn download(&self, tensor: &CudaTensor<D::Memory>) -> Result<Vec<f32>, Error> {
-        let mut bytes = vec![0; tensor.len * 4];
-        self.driver.read(&tensor.memory, 0, &mut bytes).map_err(device)?;
-        Ok(bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
-    }
-
     /// The stored codes of K or V, block after block.
     pub fn codes(&self, buffer: &CudaBuffer<D::Memory>) -> Result<Vec<u8>, Error> {
         let mut bytes = vec![0; buffer.bytes];
-        self.driver.read(&buffer.memory, 0, &mut bytes).map_err(device)?;
+        self.driver.read(&buffer.memory, 0, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -89,7 +78,7 @@ impl<D: Driver> CudaBackend<D> {
     ) -> Result<Vec<u8>, Error> {
         let Some(scales) = &side.scales else { return Ok(Vec::new()) };
         let mut bytes = vec![0; cache.num_slots() * cache.num_kv_heads * 4];
-        self.driver.read(scales, 0, &mut bytes).map_err(device)?;
+        self.driver.read(scales, 0, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -131,7 +120,7 @@ impl<D: Driver> CudaBackend<D> {
                 .u64(base + at_scale)
                 .u64(self.scales_address(buffer))
                 .u64(base + at_table)
-                .u64(self.driver.address(&out.memory))
+                .u64(self.address(&out))
                 .u64(codes.block as u64)
                 .count(codes.token)
                 .count(codes.head)
@@ -162,7 +151,7 @@ impl<D: Driver> CudaBackend<D> {
 
     fn alloc(&self, bytes: usize) -> Result<D::Memory, Error> {
         let bytes = bytes.max(1);
-        self.driver.alloc(bytes).map_err(|reason| Error::OutOfMemory { bytes, reason })
+        self.driver.alloc(bytes)
     }
 
     /// Memory of at least `bytes` in `place`, kept from call to call.
@@ -182,7 +171,7 @@ impl<D: Driver> CudaBackend<D> {
     /// Copies what a call needs to the device; returns where it begins.
     fn send(&self, scratch: &mut Scratch<D::Memory>, upload: &Upload) -> Result<u64, Error> {
         let memory = self.grown(&mut scratch.upload, upload.0.len())?;
-        self.driver.write(memory, 0, &upload.0).map_err(device)?;
+        self.driver.write(memory, 0, &upload.0)?;
         Ok(self.driver.address(memory))
     }
 
@@ -195,7 +184,16 @@ impl<D: Driver> CudaBackend<D> {
         argument: &[u8],
     ) -> Result<(), Error> {
         let launch = Launch { module, kernel, grid, threads: THREADS, shared, argument };
-        self.driver.launch(&launch).map_err(device)
+        self.driver.launch(&launch)
+    }
+
+    /// Cuts a plan up for this device.
+    fn work(&self, plan: &Plan) -> Result<Work, Error> {
+        let one = self.kernel(plan, 1)?;
+        let two_tiles = self.kernel(plan, 2).is_ok();
+        let wanted = self.driver.resident_ctas(&one.module, &one.name, THREADS, one.shared)?;
+        let work = Work::new(plan, wanted, two_tiles);
+        work.ok_or_else(|| unsupported("a batch of more than 2^31 states"))
     }
 
     /// The kernel for `tiles` tiles of rows, if the device has it.
@@ -208,7 +206,7 @@ impl<D: Driver> CudaBackend<D> {
                 kernel.name
             )));
         }
-        if !self.driver.has(&kernel.module, &kernel.name) {
+        if !self.driver.has(&kernel.module, &kernel.name)? {
             return Err(unsupported(format!("{}: no such kernel for this device", kernel.name)));
         }
         Ok(kernel)
@@ -247,10 +245,7 @@ where
         if attention.math == AttnMath::Int8 {
             return Err(unsupported("int8 arithmetic"));
         }
-        self.kernel(&plan, 1)?;
-        let two_tiles = self.kernel(&plan, 2).is_ok();
-        let work = Work::new(&plan, self.driver.wanted_ctas(), two_tiles);
-        plan.cuda = Some(work.ok_or_else(|| unsupported("a batch of more than 2^31 states"))?);
+        plan.cuda = Some(self.work(&plan)?);
         Ok(plan)
     }
 
@@ -264,6 +259,8 @@ where
     ) -> Result<(), Error> {
         let shape = &cache.shape;
         check_append(shape, scales, k.len, v.len, slots)?;
+        k.require_f32("k")?;
+        v.require_f32("v")?;
         if slots.is_empty() {
             return Ok(());
         }
@@ -278,7 +275,7 @@ where
         for (from, side, scale) in [(k, Side::K, at_k), (v, Side::V, at_v)] {
             let (buffer, codes) = (cache.buffer(side), shape.codes(side));
             argument = argument
-                .u64(self.driver.address(&from.memory))
+                .u64(self.address(from))
                 .u64(self.driver.address(&buffer.memory))
                 .u64(base + scale)
                 .u64(self.scales_address(buffer))
@@ -314,15 +311,16 @@ where
         lse: Option<&mut CudaTensor<D::Memory>>,
     ) -> Result<(), Error> {
         plan.check_call(&cache.shape, q.len, out.len, lse.as_ref().map(|l| l.len))?;
+        q.require_f32("q")?;
+        out.require_f32("out")?;
+        lse.as_ref().map_or(Ok(()), |lse| lse.require_f32("lse"))?;
         scales.validate(&cache.shape, Some(plan.attention().num_heads))?;
         // A plan of another backend has not been cut up.
         let cut;
         let work = match &plan.cuda {
             Some(work) => work,
             None => {
-                let two_tiles = self.kernel(plan, 2).is_ok();
-                cut = Work::new(plan, self.driver.wanted_ctas(), two_tiles)
-                    .ok_or_else(|| unsupported("a batch of more than 2^31 states"))?;
+                cut = self.work(plan)?;
                 &cut
             }
         };
@@ -354,9 +352,9 @@ where
         };
         let argument = |tasks: u64| {
             Argument::new()
-                .u64(self.driver.address(&q.memory))
-                .u64(self.driver.address(&out.memory))
-                .u64(lse.as_ref().map_or(0, |lse| self.driver.address(&lse.memory)))
+                .u64(self.address(q))
+                .u64(self.address(out))
+                .u64(lse.as_ref().map_or(0, |lse| self.address(lse)))
                 .u64(states)
                 .u64(states + (work.states * shape.head_dim * 4) as u64)
                 .u64(self.driver.address(&cache.k.memory))
@@ -448,11 +446,6 @@ where
     }
 }
 
-/// The device's own words as an error.
-fn device(reason: String) -> Error {
-    Error::Device { reason }
-}
-
 /// A grid dimension.
 fn grid_of(ctas: usize) -> Result<u32, Error> {
     let fits = u32::try_from(ctas).ok().filter(|&n| n <= i32::MAX as u32);
@@ -466,33 +459,4 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// One scale per head.
 fn scales_of(scale: &KvScale, heads: usize) -> Vec<u32> {
     (0..heads).map(|head| scale.get(head).to_bits()).collect()
-}
-
-/// What one call sends to the device: parts that begin at multiples of 16 bytes.
-#[derive(Debug, Default)]
-struct Upload(Vec<u8>);
-
-impl Upload {
-    fn begin(&mut self) -> u64 {
-        self.0.resize(self.0.len().next_multiple_of(16), 0);
-        self.0.len() as u64
-    }
-
-    fn add(&mut self, words: &[u32]) -> u64 {
-        let at = self.begin();
-        self.0.extend(words.iter().flat_map(|w| w.to_le_bytes()));
-        at
-    }
-
-    fn add_slots(&mut self, slots: &[i64]) -> u64 {
-        let at = self.begin();
-        self.0.extend(slots.iter().flat_map(|s| s.to_le_bytes()));
-        at
-    }
-
-    fn add_tasks(&mut self, tasks: &[Task]) -> u64 {
-        let at = self.begin();
-        self.0.extend(tasks.iter().flat_map(Task::words).flat_map(u32::to_le_bytes));
-        at
-    }
 }
