@@ -10,18 +10,29 @@
 /// let bytes = Argument::new().u64(0x7f00_0000).u32(3).f32(0.5).finish();
 /// assert_eq!(bytes.len(), 16);
 /// ```
-#[derive(Debug, Default, Clone)]
-pub struct Argument(Vec<u8>);
+///
+/// # Panics
+///
+/// Beyond [`Argument::LIMIT`] bytes.
+#[derive(Debug, Clone)]
+pub struct Argument {
+    bytes: [u8; Argument::LIMIT],
+    len: usize,
+}
 
 impl Argument {
+    /// The most bytes of a struct: it is on the stack, so that a launch allocates nothing.
+    pub const LIMIT: usize = 512;
+
     /// An empty struct.
     pub fn new() -> Self {
-        Self::default()
+        Self { bytes: [0; Self::LIMIT], len: 0 }
     }
 
     fn push(mut self, bytes: &[u8]) -> Self {
-        self.0.resize(self.0.len().next_multiple_of(bytes.len()), 0);
-        self.0.extend_from_slice(bytes);
+        let at = self.len.next_multiple_of(bytes.len());
+        self.len = at + bytes.len();
+        self.bytes[at..self.len].copy_from_slice(bytes);
         self
     }
 
@@ -45,10 +56,24 @@ impl Argument {
         self.push(&value.to_le_bytes())
     }
 
-    /// Ends a struct whose largest field has 8 bytes.
-    pub fn finish(mut self) -> Vec<u8> {
-        self.0.resize(self.0.len().next_multiple_of(8), 0);
-        self.0
+    /// Ends a struct whose largest field has 8 bytes: what a launch takes.
+    pub fn finish(mut self) -> Self {
+        self.len = self.len.next_multiple_of(8);
+        self
+    }
+}
+
+impl Default for Argument {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::ops::Deref for Argument {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -61,6 +86,6 @@ mod tests {
         let bytes = Argument::new().u32(1).u64(2).f32(1.0).finish();
         let mut expected = vec![1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0];
         expected.extend([0, 0, 0x80, 0x3f, 0, 0, 0, 0]);
-        assert_eq!(bytes, expected);
+        assert_eq!(*bytes, expected);
     }
 }

@@ -1,6 +1,8 @@
 //! What a CUDA device must do for the backend: memory and launches. A driver knows no attention;
 //! the backend knows no driver, so that the same host code runs on a GPU and on an emulated one.
 
+use std::ops::Range;
+
 use crate::error::Error;
 
 /// A kernel launch.
@@ -22,10 +24,13 @@ pub struct Launch<'a> {
 }
 
 /// A device and its one stream: calls take effect in order, and none but [`read`](Self::read) and
-/// [`synchronize`](Self::synchronize) waits for the device.
+/// [`synchronize`](Self::synchronize) waits for the device; freeing may.
 pub trait Driver {
     /// An allocation on the device, freed when dropped, after everything put into the stream before.
     type Memory: std::fmt::Debug + Send + Sync + 'static;
+
+    /// Page-locked memory of the host: transfers run at the full speed of the bus.
+    type Pinned: AsRef<[u8]> + AsMut<[u8]> + Send;
 
     /// Whether a kernel is there for this device. The module is loaded (and compiled by the
     /// driver); what goes wrong with that is the error.
@@ -53,6 +58,19 @@ pub trait Driver {
     /// Copies `bytes` to `offset` of an allocation. They are taken at the call, and arrive in the
     /// stream's order.
     fn write(&self, memory: &Self::Memory, offset: usize, bytes: &[u8]) -> Result<(), Error>;
+
+    /// Page-locked memory of `bytes` (at least 1).
+    fn pinned(&self, bytes: usize) -> Result<Self::Pinned, Error>;
+
+    /// Copies a range of page-locked memory to `offset` of an allocation. It is read when the copy's
+    /// turn in the stream comes: it must stay as it is until [`synchronize`](Self::synchronize).
+    fn write_pinned(
+        &self,
+        memory: &Self::Memory,
+        offset: usize,
+        from: &Self::Pinned,
+        range: Range<usize>,
+    ) -> Result<(), Error>;
 
     /// Copies from `offset` of an allocation, after everything before, and waits for it.
     fn read(&self, memory: &Self::Memory, offset: usize, bytes: &mut [u8]) -> Result<(), Error>;

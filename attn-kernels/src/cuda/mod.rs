@@ -9,6 +9,7 @@ mod backend;
 #[cfg(feature = "cuda")]
 mod device;
 mod driver;
+mod kept;
 mod names;
 mod tensor;
 mod waves;
@@ -17,7 +18,6 @@ mod work;
 pub use argument::Argument;
 pub use backend::CudaBackend;
 #[cfg(feature = "cuda")]
-pub use device::{CudaDevice, CudaMemory, PtxModule};
+pub use device::{CudaDevice, CudaMemory, CudaPinned, PtxModule};
 pub use driver::{Driver, Launch};
 pub use tensor::{CudaBuffer, CudaTensor};
-pub(crate) use work::Work;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use fp8_format::ElementType;
 
+use super::kept::Kept;
 use crate::error::Error;
 
 /// A tensor on the device, or a part of one; made by [`CudaBackend`](super::CudaBackend). A clone
@@ -85,6 +86,10 @@ pub struct CudaBuffer<M> {
     pub(crate) bytes: usize,
     /// Dynamic scales, `[blocks][num_kv_heads][block_size]` f32; `None` without any.
     pub(crate) scales: Option<M>,
+    /// The scales that calls gave last, one per KV head.
+    pub(crate) given: Kept<u32, M>,
+    /// Q's, one per query head; of K's buffer alone.
+    pub(crate) q: Kept<u32, M>,
 }
 
 impl<M> CudaBuffer<M> {

@@ -1,7 +1,11 @@
 //! The CUDA backend over slices, as the other backends are, so that the same tests serve it.
 
+use std::ops::Range;
+
 use attn_kernels::cuda::{CudaBackend, CudaBuffer, Driver};
-use attn_kernels::{AttentionShape, Backend, Batch, CacheShape, Error, KvCache, LayerScales, Plan};
+use attn_kernels::{
+    AttentionShape, Backend, Batch, CacheShape, Error, HeadAbsmax, KvCache, LayerScales, Plan,
+};
 
 /// Uploads what a call reads, downloads what it writes.
 pub(crate) struct Slices<D: Driver>(pub(crate) CudaBackend<D>);
@@ -57,5 +61,60 @@ impl<D: Driver> Backend for Slices<D> {
         copies: &[(u32, u32)],
     ) -> Result<(), Error> {
         self.0.copy_blocks(cache, copies)
+    }
+
+    fn append_observed(
+        &self,
+        cache: &mut KvCache<Self::Buffer>,
+        scales: &LayerScales,
+        k: &[f32],
+        v: &[f32],
+        slots: &[i64],
+        seen: &mut HeadAbsmax,
+    ) -> Result<(), Error> {
+        let (k, v) = (self.0.upload(k)?, self.0.upload(v)?);
+        self.0.append_observed(cache, scales, &k, &v, slots, seen)
+    }
+
+    fn copy_blocks_from(
+        &self,
+        cache: &mut KvCache<Self::Buffer>,
+        source: &KvCache<Self::Buffer>,
+        copies: &[(u32, u32)],
+    ) -> Result<(), Error> {
+        self.0.copy_blocks_from(cache, source, copies)
+    }
+
+    fn gather(
+        &self,
+        cache: &KvCache<Self::Buffer>,
+        scales: &LayerScales,
+        block_table: &[u32],
+        tokens: Range<usize>,
+        k: &mut [f32],
+        v: &mut [f32],
+    ) -> Result<(), Error> {
+        let (mut to_k, mut to_v) = (self.0.zeros(k.len())?, self.0.zeros(v.len())?);
+        self.0.gather(cache, scales, block_table, tokens, &mut to_k, &mut to_v)?;
+        self.0.read(&to_k, k)?;
+        self.0.read(&to_v, v)
+    }
+
+    fn swap_out(
+        &self,
+        cache: &KvCache<Self::Buffer>,
+        blocks: &[u32],
+        host: &mut [u8],
+    ) -> Result<(), Error> {
+        self.0.swap_out(cache, blocks, host)
+    }
+
+    fn swap_in(
+        &self,
+        cache: &mut KvCache<Self::Buffer>,
+        blocks: &[u32],
+        host: &[u8],
+    ) -> Result<(), Error> {
+        self.0.swap_in(cache, blocks, host)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -106,6 +107,7 @@ pub(crate) fn test_ptx(name: &str, arch: &str) -> PathBuf {
 
 impl Driver for Emulated {
     type Memory = Memory;
+    type Pinned = Vec<u8>;
 
     fn has(&self, module: &str, kernel: &str) -> Result<bool, Error> {
         match self.module(module) {
@@ -137,6 +139,20 @@ impl Driver for Emulated {
 
     fn write(&self, memory: &Memory, offset: usize, bytes: &[u8]) -> Result<(), Error> {
         self.device.write(memory.at.offset(offset as u64), bytes).map_err(|e| failed(&e))
+    }
+
+    fn pinned(&self, bytes: usize) -> Result<Vec<u8>, Error> {
+        Ok(vec![0; bytes])
+    }
+
+    fn write_pinned(
+        &self,
+        memory: &Memory,
+        offset: usize,
+        from: &Vec<u8>,
+        range: Range<usize>,
+    ) -> Result<(), Error> {
+        self.write(memory, offset, &from[range])
     }
 
     fn read(&self, memory: &Memory, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {

@@ -45,15 +45,15 @@ fn check(device: &CudaDevice, stored: ElementType, d: usize, dynamic: bool, bs: 
 }
 
 /// Every type on one device.
-pub(crate) fn reference(device: CudaDevice) {
+pub(crate) fn reference(device: &CudaDevice) {
     for stored in [F8E4M3, F8E5M2, Int8, F16, Bf16] {
-        check(&device, stored, 64, false, 16);
+        check(device, stored, 64, false, 16);
     }
-    check(&device, F8E4M3, 128, true, 32);
+    check(device, F8E4M3, 128, true, 32);
 }
 
 /// The device loads the text that is for it.
-pub(crate) fn architecture(device: CudaDevice) {
+pub(crate) fn architecture(device: &CudaDevice) {
     let arch = device.module_arch("attention_e4m3_e4m3").unwrap().expect("it ships");
     let expected = match device.compute_capability() {
         (9, 0) => "sm_90a",
@@ -64,12 +64,12 @@ pub(crate) fn architecture(device: CudaDevice) {
     };
     assert_eq!(arch, expected);
     assert_eq!(device.module_arch("no_such_module").unwrap(), None);
-    check(&device, F8E4M3, 128, false, 16);
+    check(device, F8E4M3, 128, false, 16);
 }
 
 /// A row alone, in a batch, decoded and prefilled: one result.
-pub(crate) fn invariance(device: CudaDevice) {
-    let cuda = Slices(CudaBackend::new(device));
+pub(crate) fn invariance(device: &CudaDevice) {
+    let cuda = Slices(CudaBackend::new(device.clone()));
     let world = World::new(9, 8, 2, 64, &[700, 300]);
     let shape = world.shape(16, KvLayout::Nhd, F8E4M3, F8E4M3);
     let world = world.with_scales(&shape, true);

@@ -55,7 +55,7 @@ pub(crate) fn multiply(
     })
 }
 
-pub(crate) fn own_modules(first: CudaDevice) {
+pub(crate) fn own_modules(first: &CudaDevice) {
     assert!(!first.has("own", "multiply").unwrap());
     let backend = CudaBackend::new(CudaDevice::with_modules(0, OWN).unwrap());
     let device = backend.driver();
@@ -74,7 +74,7 @@ pub(crate) fn own_modules(first: CudaDevice) {
     assert_eq!(backend.download(&part).unwrap(), &values[40..60]);
 }
 
-pub(crate) fn tensors(device: CudaDevice) {
+pub(crate) fn tensors(device: &CudaDevice) {
     let backend = CudaBackend::new(device.clone());
     let (free, total) = device.memory_info().unwrap();
     assert!(free <= total && total > 1 << 30);

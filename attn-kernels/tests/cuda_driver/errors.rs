@@ -17,7 +17,7 @@ const BAD: &[PtxModule] = &[PtxModule {
 }];
 const TWICE: &[PtxModule] = &[PtxModule { arch: "sm_80", name: "append", text: "" }];
 
-pub(crate) fn refused(device: CudaDevice) {
+pub(crate) fn refused(device: &CudaDevice) {
     let message = |error: Error| error.to_string();
     let no_device = CudaDevice::new(1000).unwrap_err();
     assert!(matches!(no_device, Error::NoDevice { ordinal: 1000, count: 1.. }), "{no_device:?}");
@@ -66,14 +66,14 @@ pub(crate) fn refused(device: CudaDevice) {
     let text = message(bad.has("bad", "k").unwrap_err());
     assert!(text.contains("module bad cannot be loaded") && text.contains("nonsense"), "{text}");
 
-    let backend = CudaBackend::new(device);
+    let backend = CudaBackend::new(device.clone());
     let error = backend.new_cache(CacheShape::new(4, 16, 1, 64, F32, F8E4M3)).unwrap_err();
     assert_eq!(message(error), "cuda backend does not support f32 storage");
 }
 
 /// An address that nobody allocated: the launch or the next wait says so, and so does all after it.
-pub(crate) fn fault(device: CudaDevice) {
-    if !is_emulated(&device) {
+pub(crate) fn fault(device: &CudaDevice) {
+    if !is_emulated(device) {
         // A GPU's context would be lost for the tests beside this one.
         return;
     }

@@ -18,7 +18,7 @@ const REQUIRED: &str = "REQUIRE_LIBCUDA";
 
 /// Runs `body` on the device there is. `test` is the name of the calling test: the child is this very
 /// executable, told to run only that, once for each `(profile, mode)`.
-pub(crate) fn on_every_device(test: &str, settings: &[(&str, &str)], body: fn(CudaDevice)) {
+pub(crate) fn on_every_device(test: &str, settings: &[(&str, &str)], body: fn(&CudaDevice)) {
     if !CudaDevice::is_driver_present() {
         assert!(std::env::var_os(REQUIRED).is_none(), "{REQUIRED} is set and there is no libcuda");
         // Past the harness, which shows what a test prints only if it fails.
@@ -27,7 +27,7 @@ pub(crate) fn on_every_device(test: &str, settings: &[(&str, &str)], body: fn(Cu
     }
     let device = CudaDevice::new(0).expect("a device");
     if std::env::var_os(CHILD).is_some() || !is_emulated(&device) {
-        body(device);
+        body(&device);
         return;
     }
     for (profile, mode) in settings {

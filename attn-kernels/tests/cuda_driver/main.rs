@@ -10,8 +10,10 @@ mod common;
 mod device;
 mod errors;
 mod gate;
+mod moves;
 #[path = "../common/slices.rs"]
 mod slices;
+mod steady;
 
 use gate::{MODES, PROFILES, on_every_device};
 
@@ -53,4 +55,35 @@ fn what_cannot_be_is_refused_by_name() {
 fn a_fault_of_a_kernel_is_told() {
     let settings = MODES.map(|mode| ("sm_90", mode));
     on_every_device("a_fault_of_a_kernel_is_told", &settings, errors::fault);
+}
+
+#[test]
+fn blocks_are_copied_and_swapped() {
+    let settings = MODES.map(|mode| ("sm_90", mode));
+    on_every_device("blocks_are_copied_and_swapped", &settings, moves::copied_and_swapped);
+}
+
+#[test]
+fn tokens_are_gathered_as_numbers() {
+    on_every_device("tokens_are_gathered_as_numbers", &[("sm_89", "lazy")], moves::gathered);
+}
+
+#[test]
+fn absmax_is_observed() {
+    on_every_device(
+        "absmax_is_observed",
+        &[("sm_80", "lazy"), ("sm_90", "async")],
+        moves::observed,
+    );
+}
+
+#[test]
+fn a_steady_step_is_launches_alone() {
+    on_every_device("a_steady_step_is_launches_alone", &[("sm_90", "lazy")], steady::counted);
+}
+
+#[test]
+fn a_step_is_captured_and_replayed() {
+    let settings = MODES.map(|mode| ("sm_90", mode));
+    on_every_device("a_step_is_captured_and_replayed", &settings, steady::captured);
 }

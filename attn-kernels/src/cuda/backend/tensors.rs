@@ -46,7 +46,7 @@ impl<D: Driver> CudaBackend<D> {
         element: ElementType,
         len: usize,
     ) -> Result<CudaTensor<D::Memory>, Error> {
-        let memory = Arc::new(self.alloc(len * element.size())?);
+        let memory = Arc::new(self.driver.alloc((len * element.size()).max(1))?);
         Ok(CudaTensor { memory, offset: 0, len, element })
     }
 

@@ -1,5 +1,6 @@
-//! Memory of a device, freed in its stream's order.
+//! Memory of a device, freed in its stream's order, and page-locked memory of the host.
 
+use std::ptr::NonNull;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaStream, DriverError, result, sys};
@@ -58,5 +59,53 @@ impl Drop for CudaMemory {
             }
         };
         context.record_err(freed);
+    }
+}
+
+/// Page-locked memory of the host, from [`CudaDevice`](super::CudaDevice) as a
+/// [`Driver`](crate::cuda::Driver); freed when dropped, once the device is done.
+#[derive(Debug)]
+pub struct CudaPinned {
+    start: NonNull<u8>,
+    bytes: usize,
+    stream: Arc<CudaStream>,
+}
+
+// SAFETY: the memory is owned, and an allocation of the driver is of no thread.
+unsafe impl Send for CudaPinned {}
+
+impl CudaPinned {
+    pub(super) fn zeroed(stream: &Arc<CudaStream>, bytes: usize) -> Result<Self, DriverError> {
+        // SAFETY: the context is current, which the caller sees to; the result is owned by `Self`.
+        let start = unsafe { result::malloc_host(bytes, 0) }?;
+        let start = NonNull::new(start.cast::<u8>())
+            .ok_or(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY))?;
+        // SAFETY: just allocated, of that size.
+        unsafe { start.write_bytes(0, bytes) };
+        Ok(Self { start, bytes, stream: stream.clone() })
+    }
+}
+
+impl AsRef<[u8]> for CudaPinned {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: allocated and filled by `zeroed`, borrowed as `self` is.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+impl AsMut<[u8]> for CudaPinned {
+    fn as_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.bytes) }
+    }
+}
+
+impl Drop for CudaPinned {
+    fn drop(&mut self) {
+        let context = self.stream.context();
+        // A transfer may still be under way.
+        context.record_err(self.stream.synchronize());
+        // SAFETY: allocated by `zeroed`, freed once.
+        context.record_err(unsafe { result::free_host(self.start.as_ptr().cast()) });
     }
 }

@@ -7,6 +7,7 @@ mod shipped;
 
 use std::collections::HashMap;
 use std::ffi::c_void;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::sys::CUdevice_attribute::{
@@ -17,7 +18,7 @@ use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 use super::driver::{Driver, Launch};
 use crate::error::Error;
 use loaded::{Kernel, Loaded};
-pub use memory::CudaMemory;
+pub use memory::{CudaMemory, CudaPinned};
 pub use shipped::PtxModule;
 
 /// A CUDA device and one stream on it. Clones are the same device and stream.
@@ -201,6 +202,7 @@ impl CudaDevice {
 
 impl Driver for CudaDevice {
     type Memory = CudaMemory;
+    type Pinned = CudaPinned;
 
     fn has(&self, module: &str, kernel: &str) -> Result<bool, Error> {
         Ok(self.with_kernel(module, kernel, |_| Ok(()))?.is_some())
@@ -255,6 +257,32 @@ impl Driver for CudaDevice {
         self.bind()?;
         // SAFETY: the range is within a live allocation; pageable memory is read at the call ("API
         // synchronization behavior" of the driver API), and `bytes` is not page-locked by us.
+        unsafe { result::memcpy_htod_async(at, bytes, self.0.stream.cu_stream()) }
+            .map_err(|error| failed("a copy to the device", error))
+    }
+
+    fn pinned(&self, bytes: usize) -> Result<CudaPinned, Error> {
+        self.bind()?;
+        CudaPinned::zeroed(&self.0.stream, bytes)
+            .map_err(|error| failed(&format!("{bytes} bytes of page-locked memory"), error))
+    }
+
+    fn write_pinned(
+        &self,
+        memory: &CudaMemory,
+        offset: usize,
+        from: &CudaPinned,
+        range: Range<usize>,
+    ) -> Result<(), Error> {
+        let all = from.as_ref();
+        let Some(bytes) = all.get(range.clone()) else {
+            let (offset, bytes) = (range.start, range.end.saturating_sub(range.start));
+            return Err(Error::MemoryRange { offset, bytes, size: all.len() });
+        };
+        let at = within(memory, offset, bytes.len())?;
+        self.bind()?;
+        // SAFETY: the range is within a live allocation; the page-locked memory lives until the
+        // stream is done with it (its `drop` waits).
         unsafe { result::memcpy_htod_async(at, bytes, self.0.stream.cu_stream()) }
             .map_err(|error| failed("a copy to the device", error))
     }
