@@ -135,6 +135,22 @@ pub enum Error {
         /// What the device calls itself.
         device: String,
     },
+    /// A kernel does not ship, and there is nothing to compile it with.
+    #[error("kernel {kernel} does not ship, and libnvrtc was not found to compile it")]
+    NoCompiler {
+        /// The kernel.
+        kernel: String,
+    },
+    /// A kernel does not ship, and the compiler refuses it.
+    #[error("kernel {kernel} cannot be compiled for {arch}: {reason}")]
+    Compile {
+        /// The kernel.
+        kernel: String,
+        /// The architecture it was compiled for.
+        arch: String,
+        /// What the compiler said.
+        reason: String,
+    },
     /// Two sets of kernels have the same module.
     #[error("there are two modules {name} for {arch}")]
     DuplicateModule {

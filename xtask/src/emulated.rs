@@ -16,16 +16,14 @@ const NAMES: [&str; 2] = ["libcuda.so", "libcuda.so.1"];
 pub(crate) fn run(args: Args) -> Result<()> {
     let mut words = args.remaining().into_iter();
     let program = words.next().context("a command is needed: cargo xtask emulated COMMAND…")?;
-    repo::run(on_path(Command::new(program).args(words))?)
+    repo::run(on_path(Command::new(program).args(words), None)?)
 }
 
-/// Puts the emulated driver in front of the loader's path.
-pub(crate) fn on_path(command: &mut Command) -> Result<&mut Command> {
-    let mut path = library()?.into_os_string();
-    if let Some(before) = std::env::var_os("LD_LIBRARY_PATH") {
-        path.push(":");
-        path.push(before);
-    }
+/// Puts the emulated driver in front of the loader's path, and another folder where one is given.
+pub(crate) fn on_path(command: &mut Command, other: Option<PathBuf>) -> Result<&mut Command> {
+    let before = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
+    let folders = std::iter::once(library()?).chain(other).chain(std::env::split_paths(&before));
+    let path = std::env::join_paths(folders).context("a folder with a colon in its name")?;
     Ok(command.env("LD_LIBRARY_PATH", path))
 }
 

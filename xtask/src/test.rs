@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test there is, from a clean clone, with its own set-up.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
@@ -9,12 +11,13 @@ use crate::steps::Steps;
 use crate::{consumers, emulated, kernels, miri, repo, tidy};
 
 /// Examples that are long checks or benchmarks, each behind a task of its own, or tools that need
-/// arguments. Every other example is run to its end here.
-const NOT_RUN_HERE: [&str; 8] = [
+/// arguments, or a CUDA device. Every other example is run to its end here.
+const NOT_RUN_HERE: [&str; 9] = [
     "attention_bench",
     "cache_bench",
     "calibration_check",
     "codec_bench",
+    "cuda_bench",
     "exhaustive",
     "model_check",
     "put_scales",
@@ -95,11 +98,27 @@ fn tests(features: &str) -> Result<()> {
 const ON_EMULATED: &str = "CUDA through the driver's interface, on the emulated device";
 
 /// Tests that look for a CUDA driver: above they found none, or a GPU's. With the features of that
-/// build, so that nothing is built again.
+/// build, so that nothing is built again. Where the pinned compiler can be had, kernels that do not
+/// ship are compiled with it.
 fn on_emulated(features: &str) -> Result<()> {
     let mut cargo = repo::cargo();
     cargo.args(["test", "--workspace", "--features", features, "--test", "cuda_driver"]);
-    repo::run(emulated::on_path(cargo.env("REQUIRE_LIBCUDA", "1"))?)
+    cargo.env("REQUIRE_LIBCUDA", "1");
+    let compiler = match Toolkit::unavailable() {
+        None => {
+            cargo.env("REQUIRE_LIBNVRTC", "1");
+            Toolkit::install()?.nvrtc().parent().map(Path::to_owned)
+        }
+        Some(why) => {
+            println!("without libnvrtc: {why}");
+            None
+        }
+    };
+    repo::run(emulated::on_path(&mut cargo, compiler)?)?;
+    let mut bench = repo::cargo();
+    bench.args(["run", "--quiet", "--package", "attn-kernels", "--features", "cuda"]);
+    bench.args(["--example", "cuda_bench", "--", "--quick"]);
+    repo::run(emulated::on_path(&mut bench, None)?)
 }
 
 /// In a workspace build a crate can lean on features that its neighbours switch on.

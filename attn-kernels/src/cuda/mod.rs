@@ -17,6 +17,8 @@ mod work;
 
 pub use argument::Argument;
 pub use backend::CudaBackend;
+#[cfg(feature = "nvrtc")]
+pub use device::Compiler;
 #[cfg(feature = "cuda")]
 pub use device::{CudaDevice, CudaMemory, CudaPinned, PtxModule};
 pub use driver::{Driver, Launch};

@@ -9,6 +9,8 @@ use crate::shape::CacheShape;
 
 /// Query heads per KV head that a kernel takes.
 const MAX_GROUP: usize = 16;
+/// Head dimensions that there are kernels for.
+const HEAD_DIMS: [usize; 4] = [64, 96, 128, 256];
 /// As in `cuda/attention.cuh` and `cuda/pages.cuh`.
 const STAGES: usize = 3;
 const SCORE_STRIDE: usize = CHUNK + 8;
@@ -53,7 +55,7 @@ impl AttentionKernel {
             found.ok_or_else(|| unsupported(format!("{} storage", stored.name())))
         };
         let (k, v, d) = (name(cache.k_type)?, name(cache.v_type)?, cache.head_dim);
-        if ![64, 96, 128, 256].contains(&d) {
+        if !HEAD_DIMS.contains(&d) {
             return Err(unsupported(format!("head_dim {d} (64, 96, 128 or 256)")));
         }
         if group > MAX_GROUP {
@@ -65,6 +67,32 @@ impl AttentionKernel {
             shared: shared(cache, tiles),
         })
     }
+}
+
+/// The definitions that make a source's attention kernel of that name: `-DK_TYPE=E4M3` and so on.
+/// `None`: it is not a name that [`AttentionKernel`] gives.
+#[cfg(feature = "nvrtc")]
+pub(crate) fn parse_attention(kernel: &str) -> Option<[String; 5]> {
+    let (specialisation, tiles) = kernel.strip_prefix("attention_")?.rsplit_once("_m")?;
+    let mut parts = specialisation.split('_');
+    let (k, v, d) = (parts.next()?, parts.next()?, parts.next()?.strip_prefix('d')?);
+    let stored = |name| {
+        use ElementType::{Bf16, F8E4M3, F8E5M2, F16, Int8};
+        [F16, Bf16, F8E4M3, F8E5M2, Int8].into_iter().filter_map(element).any(|(_, n)| n == name)
+    };
+    let known = ["1", "2"].contains(&tiles) && HEAD_DIMS.iter().any(|dim| dim.to_string() == d);
+    if !known || !stored(k) || !stored(v) || parts.next().is_some() {
+        return None;
+    }
+    // Of 256, kernels for two tiles are made only if asked for.
+    let dim = if d == "256" { "-DD256=2".to_owned() } else { format!("-DD{d}") };
+    Some([
+        format!("-DK_TYPE={}", k.to_uppercase()),
+        format!("-DV_TYPE={}", v.to_uppercase()),
+        format!("-DK_NAME={k}"),
+        format!("-DV_NAME={v}"),
+        dim,
+    ])
 }
 
 /// `Shape::BYTES` of `cuda/attention.cuh`, and `DYNAMIC_BYTES` where a side has dynamic scales.
@@ -103,6 +131,27 @@ mod tests {
             assert_eq!(shared(&cache(d, stored), tiles), bytes, "{d} {stored:?} {tiles}");
             let dynamic = cache(d, stored).with_per_token_head(true, false);
             assert_eq!(shared(&dynamic, tiles), bytes + 4096);
+        }
+    }
+
+    #[cfg(feature = "nvrtc")]
+    #[test]
+    fn a_name_says_how_its_kernel_is_made() {
+        let shape = CacheShape::new(4, 16, 1, 256, F16, F8E4M3);
+        let kernel = AttentionKernel::new(&shape, 4, 2).unwrap();
+        let made = parse_attention(&kernel.name).unwrap();
+        let expected =
+            ["-DK_TYPE=F16", "-DV_TYPE=E4M3", "-DK_NAME=f16", "-DV_NAME=e4m3", "-DD256=2"];
+        assert_eq!(made, expected);
+        for none in [
+            "attention_f16_e4m3_d72_m1",
+            "attention_f16_f32_d64_m1",
+            "attention_f16_f16_d64_m3",
+            "attention_f16_f16_x_d64_m1",
+            "append_kv",
+            "attention_f16_d64_m1",
+        ] {
+            assert_eq!(parse_attention(none), None, "{none}");
         }
     }
 

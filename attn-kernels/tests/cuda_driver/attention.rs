@@ -12,25 +12,36 @@ fn bound(stored: ElementType) -> f64 {
     if stored == Bf16 { 8e-3 } else { 2e-3 }
 }
 
-/// Prefill, decode and a sequence of one token, all in one batch; then the blocks moved.
 fn check(device: &CudaDevice, stored: ElementType, d: usize, dynamic: bool, bs: usize) {
+    check_pair(device, (stored, stored), d, dynamic, bs);
+}
+
+/// Prefill, decode and a sequence of one token, all in one batch; then the blocks moved.
+pub(crate) fn check_pair(
+    device: &CudaDevice,
+    (k, v): (ElementType, ElementType),
+    d: usize,
+    dynamic: bool,
+    bs: usize,
+) {
     let cuda = Slices(CudaBackend::new(device.clone()));
     let world = World::new(5, 8, 2, d, &[530, 17, 1]);
     let layout = if dynamic { KvLayout::Nhd } else { KvLayout::Hnd };
-    let shape = world.shape(bs, layout, stored, stored).with_per_token_head(dynamic, dynamic);
+    let shape = world.shape(bs, layout, k, v).with_per_token_head(dynamic, dynamic);
     let world = world.with_scales(&shape, true);
     let tables = world.tables(&shape, 7);
-    let name = format!("{} {stored:?} d {d}", device.name());
+    let name = format!("{} {k:?}/{v:?} d {d}", device.name());
     let mut on_device = world.fill(&cuda, &shape, &tables);
     let mut on_host = world.fill(&ReferenceBackend, &shape, &tables);
     let queries = [(0, 500, 530), (1, 16, 17), (2, 0, 1)];
     let attention = world.attention();
     let want = world.attend(&ReferenceBackend, &on_host, &attention, &tables, &queries);
     let got = world.attend(&cuda, &on_device, &attention, &tables, &queries);
+    let bound = bound(k).max(bound(v));
     let (worst, _) = errors(&got.0, &want.0);
-    assert!(worst <= bound(stored), "{name}: {worst}");
+    assert!(worst <= bound, "{name}: {worst}");
     let (worst, _) = errors(&got.1, &want.1);
-    assert!(worst <= bound(stored), "{name}: lse {worst}");
+    assert!(worst <= bound, "{name}: lse {worst}");
 
     let copies = [(tables[0][0], 0), (tables[1][0], tables[0][0]), (0, tables[1][0])];
     cuda.copy_blocks(&mut on_device, &copies).unwrap();

@@ -41,6 +41,9 @@ pub(crate) fn on_every_device(test: &str, settings: &[(&str, &str)], body: fn(&C
         let (out, err) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{test} on {profile}, {mode}:\n{out}\n{err}");
+        for line in err.lines().filter(|line| line.starts_with("skipped: ")) {
+            writeln!(std::io::stderr(), "{test} on {profile}: {line}").expect("stderr is open");
+        }
         assert!(out.contains("1 passed"), "{test}: the child ran nothing:\n{out}");
     }
 }

@@ -1,8 +1,8 @@
 //! The CUDA backend through cudarc, on whatever device the loader's `libcuda` has: a GPU, or the
 //! emulated device in each mode of its streams. Without a driver every test says `skipped: no libcuda`.
 //!
-//! `cargo xtask emulated cargo test -p attn-kernels --features cuda --test cuda_driver` runs it on the
-//! emulated device.
+//! `cargo test -p attn-kernels --features cuda --test cuda_driver` runs it on a GPU, and
+//! `cargo xtask emulated` before that on the emulated device.
 
 mod attention;
 #[path = "../common/mod.rs"]
@@ -10,7 +10,10 @@ mod common;
 mod device;
 mod errors;
 mod gate;
+mod grid;
 mod moves;
+#[cfg(feature = "nvrtc")]
+mod nvrtc;
 #[path = "../common/slices.rs"]
 mod slices;
 mod steady;
@@ -27,6 +30,16 @@ fn attention_and_storage_are_the_references() {
 fn every_architecture_runs_its_own_text() {
     let settings = PROFILES.map(|profile| (profile, "lazy"));
     on_every_device("every_architecture_runs_its_own_text", &settings, attention::architecture);
+}
+
+#[test]
+fn every_shape_that_ships() {
+    on_every_device("every_shape_that_ships", &[("sm_90", "lazy")], grid::shapes);
+}
+
+#[test]
+fn variants_and_arithmetic() {
+    on_every_device("variants_and_arithmetic", &[("sm_120", "async")], grid::variants);
 }
 
 #[test]
@@ -86,4 +99,11 @@ fn a_steady_step_is_launches_alone() {
 fn a_step_is_captured_and_replayed() {
     let settings = MODES.map(|mode| ("sm_90", mode));
     on_every_device("a_step_is_captured_and_replayed", &settings, steady::captured);
+}
+
+#[cfg(feature = "nvrtc")]
+#[test]
+fn kernels_that_do_not_ship_are_compiled() {
+    let settings = [("sm_80", "lazy"), ("sm_90", "async"), ("sm_120", "serial")];
+    on_every_device("kernels_that_do_not_ship_are_compiled", &settings, nvrtc::compiled);
 }

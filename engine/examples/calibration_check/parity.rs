@@ -48,7 +48,14 @@ fn sixty_four_samples(context: &Context, report: &mut Report) -> Result<(), Fail
         let stored = context.reference.tensors(&format!("scales_f32_{name}_first64"))?;
         let order: Vec<usize> = stored.ids("order")?.into_iter().map(|row| row as usize).collect();
         report.holds("the rows are the first 64", (0..64).all(|row| order.contains(&row)));
-        one_run(context, report, &stored, &format!("first 64 rows, minmax_{name}"), strategy, order)?;
+        one_run(
+            context,
+            report,
+            &stored,
+            &format!("first 64 rows, minmax_{name}"),
+            strategy,
+            order,
+        )?;
         // 64 of the 128 rows, evenly: what the reference's script selects.
         let rows = (0..64).map(|i| i * 127 / 63).collect();
         let stored = context.reference.tensors(&format!("scales_f32_{name}"))?;

@@ -1,6 +1,8 @@
 //! A CUDA device through cudarc (feature `cuda`): context, stream, memory, modules, launches. Nothing
 //! of CUDA is needed to build it; the driver's library is looked for when a device is opened.
 
+#[cfg(feature = "nvrtc")]
+mod compile;
 mod loaded;
 mod memory;
 mod shipped;
@@ -17,6 +19,8 @@ use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 
 use super::driver::{Driver, Launch};
 use crate::error::Error;
+#[cfg(feature = "nvrtc")]
+pub use compile::Compiler;
 use loaded::{Kernel, Loaded};
 pub use memory::{CudaMemory, CudaPinned};
 pub use shipped::PtxModule;
@@ -45,6 +49,8 @@ struct Inner {
     /// Texts: ours, and what others added.
     sets: Vec<&'static [PtxModule]>,
     loaded: Mutex<HashMap<String, Option<Loaded>>>,
+    #[cfg(feature = "nvrtc")]
+    compiler: Compiler,
     stream: Arc<CudaStream>,
     context: Arc<CudaContext>,
     name: String,
@@ -72,6 +78,33 @@ impl CudaDevice {
     ///
     /// As [`new`](Self::new), and [`Error::DuplicateModule`].
     pub fn with_modules(ordinal: usize, modules: &'static [PtxModule]) -> Result<Self, Error> {
+        #[cfg(feature = "nvrtc")]
+        return Self::with_compiler(ordinal, modules, Compiler::new());
+        #[cfg(not(feature = "nvrtc"))]
+        Self::open(ordinal, modules)
+    }
+
+    /// The same, with a compiler for kernels that do not ship (feature `nvrtc`): other pairs of types
+    /// of K and V, other head dimensions. [`with_modules`](Self::with_modules) takes
+    /// [`Compiler::new`]. Without a libnvrtc such kernels are [`Error::NoCompiler`].
+    ///
+    /// # Errors
+    ///
+    /// As [`with_modules`](Self::with_modules).
+    #[cfg(feature = "nvrtc")]
+    pub fn with_compiler(
+        ordinal: usize,
+        modules: &'static [PtxModule],
+        compiler: Compiler,
+    ) -> Result<Self, Error> {
+        Self::open(ordinal, modules, compiler)
+    }
+
+    fn open(
+        ordinal: usize,
+        modules: &'static [PtxModule],
+        #[cfg(feature = "nvrtc")] compiler: Compiler,
+    ) -> Result<Self, Error> {
         let sets = vec![shipped::SHIPPED, modules];
         check_unique(&sets)?;
         if !Self::is_driver_present() {
@@ -104,6 +137,8 @@ impl CudaDevice {
         Ok(Self(Arc::new(Inner {
             sets,
             loaded,
+            #[cfg(feature = "nvrtc")]
+            compiler,
             stream,
             context,
             name,
@@ -190,8 +225,36 @@ impl CudaDevice {
             };
             all.insert(module.to_owned(), loaded);
         }
-        let Some(loaded) = all.get_mut(module).and_then(Option::as_mut) else { return Ok(None) };
-        loaded.kernel(kernel)?.map(what).transpose()
+        if let Some(loaded) = all.get_mut(module).and_then(Option::as_mut)
+            && let Some(found) = loaded.kernel(kernel)?
+        {
+            return what(found).map(Some);
+        }
+        #[cfg(feature = "nvrtc")]
+        if let Some(loaded) = self.compiled(&mut all, kernel)?
+            && let Some(found) = loaded.kernel(kernel)?
+        {
+            return what(found).map(Some);
+        }
+        Ok(None)
+    }
+
+    /// The module compiled here that holds a kernel which does not ship; `None`: it cannot be made.
+    #[cfg(feature = "nvrtc")]
+    fn compiled<'a>(
+        &self,
+        all: &'a mut HashMap<String, Option<Loaded>>,
+        kernel: &str,
+    ) -> Result<Option<&'a mut Loaded>, Error> {
+        // One module has the kernels for one tile of rows and for two.
+        let (name, _) = kernel.rsplit_once("_m").unwrap_or((kernel, ""));
+        if !all.contains_key(name) {
+            let text = self.0.compiler.attention(kernel, self.0.capability, self.0.driver)?;
+            let Some(text) = text else { return Ok(None) };
+            let loaded = Loaded::new(&self.0.context, name, text.into())?;
+            all.insert(name.to_owned(), Some(loaded));
+        }
+        Ok(all.get_mut(name).and_then(Option::as_mut))
     }
 
     fn no_kernel(&self, module: &str, kernel: &str) -> Error {

@@ -45,6 +45,31 @@ fn least_driver(text: &str) -> i32 {
     }
 }
 
+/// A text that was compiled here, for a driver that may be older than the compiler: its `.version` is
+/// lowered to the newest that the driver takes, without the hints to memory checkers that ask for a
+/// newer one. What ships is assembled at far older versions, so nothing else is expected to stand in
+/// the way; whether it does, the driver says when it loads the text.
+#[cfg(feature = "nvrtc")]
+pub(crate) fn for_driver(text: String, driver: i32) -> String {
+    if least_driver(&text) <= driver {
+        return text;
+    }
+    let newest = match (driver / 1000, driver % 1000 / 10) {
+        (12, 7) => (8, 6),
+        (12, 6) => (8, 5),
+        (12, minor @ 8..) => (8, minor - 1),
+        (major, minor) => (major - 4, minor),
+    };
+    let lines = text.lines().filter_map(|line| match line.trim_start() {
+        hint if hint.starts_with(".pragma \"used_bytes_mask") => None,
+        version if version.starts_with(".version ") => {
+            Some(format!(".version {}.{}\n", newest.0, newest.1))
+        }
+        _ => Some(format!("{line}\n")),
+    });
+    lines.collect()
+}
+
 /// A driver's CUDA version in words.
 pub(crate) fn cuda_version(number: i32) -> String {
     format!("{}.{}", number / 1000, number % 1000 / 10)
@@ -143,6 +168,21 @@ mod tests {
             arch((9, 0), 10_020),
             Err("the driver supports CUDA 10.2, the kernels of m need 11.0".to_owned())
         );
+    }
+
+    #[cfg(feature = "nvrtc")]
+    #[test]
+    fn a_text_is_lowered_to_the_driver() {
+        let text =
+            ".version 8.8\n.target sm_89\n\t.pragma \"used_bytes_mask 15\";\n\tret;\n".to_owned();
+        assert_eq!(for_driver(text.clone(), 12_090), text);
+        for (driver, version) in
+            [(12_080, "8.7"), (12_070, "8.6"), (12_060, "8.5"), (12_040, "8.4"), (11_080, "7.8")]
+        {
+            let lowered = for_driver(text.clone(), driver);
+            assert_eq!(lowered, format!(".version {version}\n.target sm_89\n\tret;\n"));
+            assert!(least_driver(&lowered) <= driver, "{driver}");
+        }
     }
 
     #[test]
