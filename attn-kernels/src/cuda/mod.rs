@@ -6,6 +6,7 @@
 mod argument;
 mod backend;
 mod driver;
+pub(crate) mod modules;
 mod names;
 mod tensor;
 mod waves;

@@ -8,4 +8,6 @@ mod counted;
 mod device;
 mod exact;
 mod faults;
+mod rope;
+mod rounded;
 mod storage;
