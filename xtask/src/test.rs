@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::args::Args;
 use crate::nvrtc::Toolkit;
 use crate::steps::Steps;
-use crate::{consumers, kernels, miri, repo, tidy};
+use crate::{consumers, emulated, kernels, miri, repo, tidy};
 
 /// Examples that are long checks or benchmarks, each behind a task of its own, or tools that need
 /// arguments. Every other example is run to its end here.
@@ -39,6 +39,11 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
         Some(why) => steps.skip("PTX of the test kernels", why),
     }
     steps.run("unit, integration and property tests, all features", || tests(&features));
+    if cfg!(target_os = "linux") {
+        steps.run(ON_EMULATED, || on_emulated(&features));
+    } else {
+        steps.skip(ON_EMULATED, "the emulated driver is a library for Linux");
+    }
     steps.run("doc tests", || {
         repo::run(repo::cargo().args(["test", "--workspace", "--doc", "--features", &features]))
     });
@@ -85,6 +90,16 @@ fn tests(features: &str) -> Result<()> {
         cargo.args(["test", "--workspace", "--lib", "--bins", "--tests", "--features", features]);
     }
     repo::run(&mut cargo)
+}
+
+const ON_EMULATED: &str = "CUDA through the driver's interface, on the emulated device";
+
+/// Tests that look for a CUDA driver: above they found none, or a GPU's. With the features of that
+/// build, so that nothing is built again.
+fn on_emulated(features: &str) -> Result<()> {
+    let mut cargo = repo::cargo();
+    cargo.args(["test", "--workspace", "--features", features, "--test", "cuda_driver"]);
+    repo::run(emulated::on_path(cargo.env("REQUIRE_LIBCUDA", "1"))?)
 }
 
 /// In a workspace build a crate can lean on features that its neighbours switch on.

@@ -199,6 +199,28 @@ fn arithmetic_in_fp8_is_the_cpus() {
     }
 }
 
+/// One token per sequence: only rows that see a NaN of V are NaN.
+#[test]
+fn a_nan_reaches_no_row_that_does_not_see_it() {
+    for (arch, math) in [("sm_80", AttnMath::Default), ("sm_89", AttnMath::Fp8)] {
+        let mut world = World::new(5, 4, 2, 64, &[300]);
+        world.v[0][150 * 2 * 64] = f32::NAN;
+        let shape = world.shape(16, KvLayout::Nhd, F8E4M3, F8E4M3);
+        let world = world.with_scales(&shape, false).with_q_scales(false);
+        let (cuda, tables) = (Cuda::new(arch), world.tables(&shape, 7));
+        let cache = world.fill(&cuda, &shape, &tables);
+        let mut variant = Variant::default();
+        variant.window = Some(100);
+        let attention = world.attention().with_math(math).with_variant(variant);
+        let queries = [(0, 149, 150), (0, 150, 151), (0, 249, 250), (0, 250, 251), (0, 299, 300)];
+        let (out, _) = world.attend(&cuda, &cache, &attention, &tables, &queries);
+        let nan = |row: &[f32]| row.iter().any(|x| x.is_nan());
+        let rows: Vec<bool> = out.chunks_exact(4 * 64).map(nan).collect();
+        // Positions 150 to 249 see token 150.
+        assert_eq!(rows, [false, true, true, false, false], "{arch} {math}");
+    }
+}
+
 #[test]
 fn what_has_no_kernel_is_refused() {
     let cuda = Cuda::new("sm_89");

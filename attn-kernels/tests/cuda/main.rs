@@ -10,4 +10,6 @@ mod exact;
 mod faults;
 mod rope;
 mod rounded;
+#[path = "../common/slices.rs"]
+mod slices;
 mod storage;

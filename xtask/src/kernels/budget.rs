@@ -40,6 +40,7 @@ fn least_resident(arch: &str, kernel: &str) -> u32 {
     match (kernel.starts_with("attention_") && kernel.ends_with("_m1"), arch) {
         (false, _) => 1,
         (true, "sm_89" | "sm_120a") => 2,
+        (true, _) if kernel.contains("_d256_") => 2,
         (true, _) => 3,
     }
 }

@@ -29,7 +29,8 @@ const ATTENTION: [(&str, &[usize]); 5] = [
 ];
 
 /// Attention that multiplies codes, where tensor cores do that by `mma.sync`.
-const ON_CODES: [(&str, &[usize]); 1] = [("attention_fp8_e4m3_e4m3", &HEAD_DIMS)];
+const ON_CODES: [(&str, &[usize]); 2] =
+    [("attention_fp8_e4m3_e4m3", &HEAD_DIMS), ("attention_fp8q_e4m3_e4m3", &[128])];
 const ON_CODES_ARCHS: [&str; 2] = ["sm_89", "sm_120a"];
 
 /// The modules of one architecture.
@@ -63,7 +64,7 @@ pub(crate) fn unshipped(arch: &str) -> Vec<Module> {
         })
         .collect();
     if ON_CODES_ARCHS.contains(&arch) {
-        all.extend(module("attention_fp8q_e4m3_e4m3", &[64, 128]));
+        all.extend(module("attention_fp8q_e4m3_e4m3", &[64]));
         all.extend(module("attention_fp8q_e5m2_f16", &[96]));
         all.extend(module("attention_fp8_e5m2_e5m2", &[64]));
     }
