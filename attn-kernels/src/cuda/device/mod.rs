@@ -231,7 +231,7 @@ impl CudaDevice {
             return what(found).map(Some);
         }
         #[cfg(feature = "nvrtc")]
-        if let Some(loaded) = self.compiled(&mut all, kernel)?
+        if let Some(loaded) = self.compiled(&mut all, module, kernel)?
             && let Some(found) = loaded.kernel(kernel)?
         {
             return what(found).map(Some);
@@ -244,12 +244,13 @@ impl CudaDevice {
     fn compiled<'a>(
         &self,
         all: &'a mut HashMap<String, Option<Loaded>>,
+        module: &str,
         kernel: &str,
     ) -> Result<Option<&'a mut Loaded>, Error> {
         // One module has the kernels for one tile of rows and for two.
         let (name, _) = kernel.rsplit_once("_m").unwrap_or((kernel, ""));
         if !all.contains_key(name) {
-            let text = self.0.compiler.attention(kernel, self.0.capability, self.0.driver)?;
+            let text = self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
             let Some(text) = text else { return Ok(None) };
             let loaded = Loaded::new(&self.0.context, name, text.into())?;
             all.insert(name.to_owned(), Some(loaded));
