@@ -123,9 +123,7 @@ impl CudaDevice {
         let name = context.name().map_err(told)?;
         let (major, minor) = context.compute_capability().map_err(told)?;
         let capability = (major.unsigned_abs(), minor.unsigned_abs());
-        if capability < shipped::LEAST {
-            return Err(Error::DeviceTooOld { name, have: capability, need: shipped::LEAST });
-        }
+        check_capability(&name, capability)?;
         let attribute = |which| context.attribute(which).map(i32::unsigned_abs).map_err(told);
         let shared_limit = attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize;
@@ -422,6 +420,14 @@ fn within(memory: &CudaMemory, offset: usize, bytes: usize) -> Result<sys::CUdev
     }
 }
 
+/// A device that kernels are there for.
+fn check_capability(name: &str, have: (u32, u32)) -> Result<(), Error> {
+    match have >= shipped::LEAST {
+        true => Ok(()),
+        false => Err(Error::DeviceTooOld { name: name.to_owned(), have, need: shipped::LEAST }),
+    }
+}
+
 /// No two texts for one module and architecture.
 fn check_unique(sets: &[&[PtxModule]]) -> Result<(), Error> {
     let mut seen = std::collections::HashSet::new();
@@ -459,6 +465,21 @@ mod tests {
         let error = check_unique(&[shipped::SHIPPED, TWICE]).unwrap_err();
         assert_eq!(error.to_string(), "there are two modules append for sm_80");
         assert_eq!(check_unique(&[shipped::SHIPPED, &[]]), Ok(()));
+    }
+
+    #[test]
+    fn an_old_device_is_refused_by_name() {
+        let error = check_capability("Tesla T4", (7, 5)).unwrap_err();
+        assert_eq!(error.to_string(), "Tesla T4 has compute capability 7.5, need 8.0");
+        assert!(check_capability("A100", (8, 0)).is_ok() && check_capability("x", (12, 1)).is_ok());
+    }
+
+    #[test]
+    fn threads_may_share_a_backend() {
+        fn shared<T: Send + Sync>() {}
+        shared::<crate::cuda::CudaBackend>();
+        shared::<crate::cuda::CudaTensor<CudaMemory>>();
+        shared::<crate::Plan>();
     }
 
     #[test]

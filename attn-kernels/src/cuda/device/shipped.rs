@@ -199,6 +199,23 @@ mod tests {
     }
 
     #[test]
+    fn drivers_are_those_of_the_manifest() {
+        let manifest = include_str!("../../../ptx/manifest.json");
+        let field = |line: &str, name: &str| {
+            let (_, after) = line.split_once(&format!("\"{name}\": \""))?;
+            after.split('"').next().map(str::to_owned)
+        };
+        let mut seen = 0;
+        for line in manifest.lines() {
+            let Some(version) = field(line, "ptx_version") else { continue };
+            let need = cuda_version(least_driver(&format!(".version {version}\n")));
+            assert_eq!(Some(need), field(line, "cuda"), "{line}");
+            seen += 1;
+        }
+        assert_eq!(seen, SHIPPED.len());
+    }
+
+    #[test]
     fn the_size_of_an_argument_is_in_the_text() {
         let of = |kernel| {
             let module = SHIPPED.iter().find(|m| m.name == "append").expect("it ships");
