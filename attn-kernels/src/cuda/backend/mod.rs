@@ -157,7 +157,7 @@ impl<D: Driver> CudaBackend<D> {
             )));
         }
         if !self.driver.has(&kernel.module, &kernel.name)? {
-            return Err(unsupported(format!("{}: no such kernel for this device", kernel.name)));
+            return Err(self.driver.missing(&kernel.module, &kernel.name));
         }
         Ok(kernel)
     }

@@ -73,7 +73,7 @@ impl Compiler {
     }
 
     /// The PTX of the module that holds an attention kernel. `None`: it is none that the sources can
-    /// make.
+    /// make, or there is no libnvrtc.
     pub(super) fn attention(
         &self,
         kernel: &str,
@@ -82,7 +82,7 @@ impl Compiler {
     ) -> Result<Option<String>, Error> {
         let Some(defines) = parse_attention(kernel) else { return Ok(None) };
         if !Self::is_available() {
-            return Err(Error::NoCompiler { kernel: kernel.to_owned() });
+            return Ok(None);
         }
         let arch = arch(capability);
         let refused = |reason| Error::Compile {
@@ -99,6 +99,11 @@ impl Compiler {
         let text = cache.get_or_make(make).map_err(refused)?;
         Ok(Some(shipped::for_driver(text, driver)))
     }
+}
+
+/// Whether the sources can make a kernel.
+pub(super) fn can_make(kernel: &str) -> bool {
+    parse_attention(kernel).is_some()
 }
 
 /// Everything that the compiler's output depends on.
