@@ -60,3 +60,17 @@ DEVICE float divide(float a, float b) {
 DEVICE u32 shared_address(const void *pointer) {
     return (u32)__cvta_generic_to_shared(pointer);
 }
+
+/// A word of shared memory.
+DEVICE u32 load_shared(u32 address) {
+    u32 x;
+    asm volatile("ld.shared.u32 %0, [%1];" : "=r"(x) : "r"(address) : "memory");
+    return x;
+}
+
+/// a × b + c with 64 bits of product: one instruction, where the compiler makes several.
+DEVICE u64 multiply_add(u32 a, u32 b, u64 c) {
+    u64 x;
+    asm("mad.wide.u32 %0, %1, %2, %3;" : "=l"(x) : "r"(a), "r"(b), "l"(c));
+    return x;
+}

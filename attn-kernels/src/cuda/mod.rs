@@ -10,6 +10,7 @@ mod backend;
 mod device;
 mod driver;
 mod kept;
+pub(crate) mod modules;
 mod names;
 mod tensor;
 mod waves;

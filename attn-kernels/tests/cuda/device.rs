@@ -49,7 +49,8 @@ pub(crate) struct Emulated {
     arch: &'static str,
     /// What is put in a text before it is loaded, to plant a fault.
     edit: Option<Edit>,
-    modules: Rc<RefCell<HashMap<String, Module>>>,
+    /// By file: the text and what was loaded.
+    modules: Rc<RefCell<HashMap<String, (String, Module)>>>,
     /// Of every launch: the kernel and its counts.
     pub(crate) launches: Rc<RefCell<Vec<(String, Counters)>>>,
     /// CTAs below which contexts are split.
@@ -79,22 +80,38 @@ impl Emulated {
         self
     }
 
-    fn module(&self, name: &str) -> Result<Module, String> {
-        if let Some(module) = self.modules.borrow().get(name) {
-            return Ok(module.clone());
+    /// The module `name` that has the kernel: the one that ships, or else the one of the tests.
+    fn module(&self, name: &str, kernel: &str) -> Result<Module, String> {
+        let shipped = shipped_ptx(self.arch).join(format!("{name}.ptx"));
+        let entry = format!(".entry {kernel}(");
+        for file in [shipped, test_ptx(name, self.arch)] {
+            let key = file.to_string_lossy().into_owned();
+            if let Some((text, module)) = self.modules.borrow().get(&key) {
+                if text.contains(&entry) {
+                    return Ok(module.clone());
+                }
+                continue;
+            }
+            let Ok(mut text) = std::fs::read_to_string(&file) else { continue };
+            if let Some(edit) = &self.edit {
+                text = edit(name, text);
+            }
+            let short = format!("{}/{name}.ptx", self.arch);
+            let module = self.device.load_ptx(&short, &text).map_err(|e| e.to_string());
+            let module = module.inspect_err(|error| eprintln!("{short}: {error}"))?;
+            let found = text.contains(&entry);
+            self.modules.borrow_mut().insert(key, (text, module.clone()));
+            if found {
+                return Ok(module);
+            }
         }
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("ptx").join(self.arch);
-        let text = std::fs::read_to_string(shipped.join(format!("{name}.ptx")))
-            .or_else(|_| std::fs::read_to_string(test_ptx(name, self.arch)));
-        let mut text = text.map_err(|e| format!("{name}: {e}"))?;
-        if let Some(edit) = &self.edit {
-            text = edit(name, text);
-        }
-        let file = format!("{}/{name}.ptx", self.arch);
-        let module = self.device.load_ptx(&file, &text).map_err(|e| e.to_string())?;
-        self.modules.borrow_mut().insert(name.to_owned(), module.clone());
-        Ok(module)
+        Err(format!("{name}: no {kernel}"))
     }
+}
+
+/// The folder of an architecture's kernels.
+pub(crate) fn shipped_ptx(arch: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("ptx").join(arch)
 }
 
 /// What `cargo xtask kernels --tests` makes.
@@ -110,13 +127,7 @@ impl Driver for Emulated {
     type Pinned = Vec<u8>;
 
     fn has(&self, module: &str, kernel: &str) -> Result<bool, Error> {
-        match self.module(module) {
-            Ok(module) => Ok(module.kernel(kernel).is_ok()),
-            Err(error) => {
-                eprintln!("{error}");
-                Ok(false)
-            }
-        }
+        Ok(self.module(module, kernel).is_ok_and(|module| module.kernel(kernel).is_ok()))
     }
 
     fn shared_limit(&self) -> u32 {
@@ -171,7 +182,8 @@ impl Driver for Emulated {
     }
 
     fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
-        let module = self.module(launch.module).map_err(|reason| Error::Device { reason })?;
+        let module =
+            self.module(launch.module, launch.kernel).map_err(|reason| Error::Device { reason })?;
         let kernel = module.kernel(launch.kernel).map_err(|e| failed(&e))?;
         let shape = LaunchConfig {
             grid: launch.grid,

@@ -148,7 +148,8 @@ impl<D: Driver> CudaBackend<D> {
 
     /// The kernel for `tiles` tiles of rows, if the device has it.
     fn kernel(&self, plan: &Plan, tiles: usize) -> Result<AttentionKernel, Error> {
-        let kernel = AttentionKernel::new(plan.cache(), plan.group_size(), tiles)?;
+        let has = |k: &AttentionKernel| self.driver.has(&k.module, &k.name);
+        let kernel = AttentionKernel::of_plan(plan, tiles, has)?;
         if kernel.shared > self.driver.shared_limit() {
             let (need, have) = (kernel.shared, self.driver.shared_limit());
             return Err(unsupported(format!(
@@ -156,7 +157,7 @@ impl<D: Driver> CudaBackend<D> {
                 kernel.name
             )));
         }
-        if !self.driver.has(&kernel.module, &kernel.name)? {
+        if !has(&kernel)? {
             return Err(self.driver.missing(&kernel.module, &kernel.name));
         }
         Ok(kernel)

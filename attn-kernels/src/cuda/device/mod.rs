@@ -232,7 +232,7 @@ impl CudaDevice {
             return what(found).map(Some);
         }
         #[cfg(feature = "nvrtc")]
-        if let Some(loaded) = self.compiled(&mut modules.compiled, kernel)?
+        if let Some(loaded) = self.compiled(&mut modules.compiled, module, kernel)?
             && let Some(found) = loaded.kernel(kernel)?
         {
             return what(found).map(Some);
@@ -245,12 +245,14 @@ impl CudaDevice {
     fn compiled<'a>(
         &self,
         all: &'a mut HashMap<String, Option<Loaded>>,
+        module: &str,
         kernel: &str,
     ) -> Result<Option<&'a mut Loaded>, Error> {
         // One module has the kernels for one tile of rows and for two.
         let (name, _) = kernel.rsplit_once("_m").unwrap_or((kernel, ""));
         if !all.contains_key(name) {
-            let text = self.0.compiler.attention(kernel, self.0.capability, self.0.driver)?;
+            let text =
+                self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
             let loaded = match text {
                 None => None,
                 Some(text) => Some(Loaded::new(&self.0.context, name, text.into())?),
@@ -262,7 +264,7 @@ impl CudaDevice {
 
     fn no_kernel(&self, module: &str, kernel: &str) -> Error {
         #[cfg(feature = "nvrtc")]
-        if compile::can_make(kernel) && !Compiler::is_available() {
+        if compile::lacks_compiler(module, kernel, self.0.capability) {
             return Error::NoCompiler { kernel: kernel.to_owned() };
         }
         let (module, kernel) = (module.to_owned(), kernel.to_owned());

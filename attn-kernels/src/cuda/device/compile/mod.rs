@@ -7,15 +7,15 @@ mod nvrtc;
 use std::path::PathBuf;
 
 use super::shipped;
-use crate::cuda::names::parse_attention;
+use crate::cuda::modules::{Module, OPTIONS};
 use crate::error::Error;
 use cache::Cache;
 
 /// The sources by name: `attention.cu` and all that it includes.
 const SOURCES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/sources.rs"));
 
-/// As `cargo xtask kernels` compiles what ships.
-const OPTIONS: [&str; 3] = ["-std=c++17", "-default-device", "--fmad=false"];
+/// Attention that multiplies codes.
+const CODES: &str = "attention_fp8.cu";
 
 /// What compiles kernels at run time, and where it keeps them.
 ///
@@ -72,18 +72,18 @@ impl Compiler {
         nvrtc::is_present()
     }
 
-    /// The PTX of the module that holds an attention kernel. `None`: it is none that the sources can
-    /// make, or there is no libnvrtc.
+    /// The PTX of a module that holds an attention kernel. `None`: it is none that the sources can make,
+    /// or none that suits the device, or there is no libnvrtc.
     pub(super) fn attention(
         &self,
+        module: &str,
         kernel: &str,
         capability: (u32, u32),
         driver: i32,
     ) -> Result<Option<String>, Error> {
-        let Some(defines) = parse_attention(kernel) else { return Ok(None) };
-        if !Self::is_available() {
+        let Some(made) = recipe(module, kernel, capability).filter(|_| Self::is_available()) else {
             return Ok(None);
-        }
+        };
         let arch = arch(capability);
         let refused = |reason| Error::Compile {
             kernel: kernel.to_owned(),
@@ -92,28 +92,43 @@ impl Compiler {
         };
         let mut options: Vec<String> = OPTIONS.map(str::to_owned).into();
         options.push(format!("--gpu-architecture=compute_{arch}"));
-        options.extend(defines);
+        options.extend(made.definitions.iter().map(|definition| format!("-D{definition}")));
         let version = nvrtc::version().map_err(refused)?;
-        let cache = Cache::new(self.cache.as_deref(), key(version, &options));
-        let make = || nvrtc::compile("attention.cu", SOURCES, &options);
+        let cache = Cache::new(self.cache.as_deref(), key(made.source, version, &options));
+        let make = || nvrtc::compile(made.source, SOURCES, &options);
         let text = cache.get_or_make(make).map_err(refused)?;
         Ok(Some(shipped::for_driver(text, driver)))
     }
 }
 
-/// Whether the sources can make a kernel.
-pub(super) fn can_make(kernel: &str) -> bool {
-    parse_attention(kernel).is_some()
+/// How an attention kernel is made; `None`: it is none that the sources can make, or none that suits the
+/// device.
+fn recipe(module: &str, kernel: &str, capability: (u32, u32)) -> Option<Module> {
+    // Of the other modules everything ships.
+    let made = Module::of_kernel(module, kernel).filter(|made| !made.definitions.is_empty())?;
+    (made.source != CODES || multiplies_codes(capability)).then_some(made)
+}
+
+/// Whether a kernel is missing for want of a compiler.
+pub(super) fn lacks_compiler(module: &str, kernel: &str, capability: (u32, u32)) -> bool {
+    recipe(module, kernel, capability).is_some() && !Compiler::is_available()
+}
+
+/// Whether `mma.sync` on FP8 codes is the hardware's own. Capability 9.0 and 10.x would emulate it with
+/// products of f16, which the other kernels use without a detour.
+fn multiplies_codes(capability: (u32, u32)) -> bool {
+    capability == (8, 9) || capability.0 == 12
 }
 
 /// Everything that the compiler's output depends on.
-fn key(version: (i32, i32), options: &[String]) -> blake3::Hash {
+fn key(source: &str, version: (i32, i32), options: &[String]) -> blake3::Hash {
     let mut hasher = blake3::Hasher::new();
     // Each part with its length, so that no two lists of parts are one text.
     let mut part = |text: &str| {
         hasher.update(&(text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     };
+    part(source);
     part(&format!("NVRTC {}.{}", version.0, version.1));
     options.iter().for_each(|option| part(option));
     for (name, text) in SOURCES {
@@ -142,7 +157,7 @@ mod tests {
     #[test]
     fn every_input_has_a_part_in_the_key() {
         let options = |all: &[&str]| all.iter().map(|&o| o.to_owned()).collect::<Vec<_>>();
-        let of = |version, all: &[&str]| key(version, &options(all));
+        let of = |version, all: &[&str]| key("attention.cu", version, &options(all));
         let first = of((12, 9), &["-DA", "-DB"]);
         assert_eq!(first, of((12, 9), &["-DA", "-DB"]));
         for other in [
@@ -153,6 +168,7 @@ mod tests {
         ] {
             assert_ne!(first, other);
         }
+        assert_ne!(first, key(CODES, (12, 9), &options(&["-DA", "-DB"])));
         assert!(SOURCES.iter().any(|(name, text)| *name == "attention.cu" && !text.is_empty()));
     }
 
