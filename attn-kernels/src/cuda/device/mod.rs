@@ -250,7 +250,8 @@ impl CudaDevice {
         // One module has the kernels for one tile of rows and for two.
         let (name, _) = kernel.rsplit_once("_m").unwrap_or((kernel, ""));
         if !all.contains_key(name) {
-            let text = self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
+            let text =
+                self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
             let Some(text) = text else { return Ok(None) };
             let loaded = Loaded::new(&self.0.context, name, text.into())?;
             all.insert(name.to_owned(), Some(loaded));
