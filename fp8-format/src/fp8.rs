@@ -93,6 +93,17 @@ pub trait Fp8:
     fn is_sign_positive(self) -> bool;
     /// The value without its sign.
     fn abs(self) -> Self;
+    /// The value with the sign of another.
+    fn copysign(self, sign: Self) -> Self;
+    /// The larger of the two; a NaN is ignored if the other is none.
+    fn max(self, other: Self) -> Self;
+    /// The smaller of the two; a NaN is ignored if the other is none.
+    fn min(self, other: Self) -> Self;
+    /// The value, or the end of the range that it is beyond.
+    ///
+    /// # Panics
+    /// If `min` is above `max`, or one of them is NaN.
+    fn clamp(self, min: Self, max: Self) -> Self;
     /// A total order over all codes.
     fn total_cmp(&self, other: &Self) -> Ordering;
 }

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::num::FpCategory;
+use std::panic::AssertUnwindSafe;
 
 use fp8_format::{F8E4M3, F8E4M3Fnuz, F8E5M2, F8E5M2Fnuz, Fp8, Overflow, ParseError};
 
@@ -101,6 +102,37 @@ fn comparisons_agree_with_the_value<F: Fp8>() {
     }
 }
 
+/// What picks one of its arguments does as `f32` does.
+fn selections_agree_with_the_value<F: Fp8>() {
+    let same = |code: F, x: f32| (code.is_nan() && x.is_nan()) || code.to_f32() == x;
+    for a in all::<F>() {
+        for b in all::<F>() {
+            let (x, y) = (a.to_f32(), b.to_f32());
+            assert!(same(a.max(b), x.max(y)), "max {a} {b}");
+            assert!(same(a.min(b), x.min(y)), "min {a} {b}");
+            let signed = a.copysign(b);
+            assert!(same(signed, x.copysign(y)), "{a} with the sign of {b}");
+            // The zero and the NaN of FNUZ have no sign.
+            if !F::ZERO.copysign(F::from_f32(-1.0, Overflow::Saturate)).is_sign_positive()
+                || !(a.is_nan() || x == 0.0)
+            {
+                assert_eq!(signed.is_sign_negative(), b.is_sign_negative(), "{a} {b}");
+            }
+            let (low, high) = if x <= y { (a, b) } else { (b, a) };
+            if !x.is_nan() && !y.is_nan() && b.to_bits() % 5 == 0 {
+                for code in all::<F>() {
+                    let clamped = code.to_f32().clamp(low.to_f32(), high.to_f32());
+                    assert!(same(code.clamp(low, high), clamped), "{code} in {low}..={high}");
+                }
+            }
+        }
+    }
+    for (low, high) in [(F::ONE, F::ZERO), (F::NAN, F::ONE), (F::ZERO, F::NAN)] {
+        let clamped = AssertUnwindSafe(|| F::ONE.clamp(low, high).to_bits());
+        assert!(std::panic::catch_unwind(clamped).is_err());
+    }
+}
+
 fn text_is_read_back<F: Fp8 + std::str::FromStr<Err = ParseError> + std::fmt::UpperExp>() {
     for code in all::<F>() {
         let x = code.to_f32();
@@ -166,6 +198,7 @@ fn every_code_agrees_with_its_value() {
     for_each_fp8!(constants_agree_with_the_codes);
     for_each_fp8!(predicates_agree_with_the_value);
     for_each_fp8!(comparisons_agree_with_the_value);
+    for_each_fp8!(selections_agree_with_the_value);
 }
 
 #[test]

@@ -55,7 +55,8 @@
 //! misaligned, after `free`; uninitialised registers, shared, local and global memory; races in shared
 //! memory between warps, and between lanes of a warp with no `bar.warp.sync` (a shuffle does not order
 //! memory); the destination of an asynchronous copy before its wait; divergent barriers; warp masks that
-//! leave out their lane or name lanes that never come; endless loops.
+//! leave out their lane or name lanes that never come; mbarriers that nobody or two made, that ended or
+//! overflow, and any other access to their bytes while they live; endless loops.
 //!
 //! Moving a value that was never written is no fault, using it is: compilers move what they do not need.
 //! A store of what stands there already is no race. Races are found by the order that barriers,

@@ -216,6 +216,16 @@ macro_rules! float8 {
             pub const fn abs(self) -> Self {
                 if $format.fnuz && self.is_nan() { self } else { Self(self.0 & 0x7f) }
             }
+
+            /// The value with the sign of another, as `f32::copysign`. The zero and the NaN of an
+            /// FNUZ format have none to take.
+            #[inline]
+            pub const fn copysign(self, sign: Self) -> Self {
+                if $format.fnuz && self.0 & 0x7f == 0 {
+                    return self;
+                }
+                Self(self.0 & 0x7f | sign.0 & 0x80)
+            }
         }
 
         impl Fp8 for $name {
@@ -253,6 +263,10 @@ macro_rules! float8 {
                 is_sign_negative(self) -> bool;
                 is_sign_positive(self) -> bool;
                 abs(self) -> Self;
+                copysign(self, sign: Self) -> Self;
+                max(self, other: Self) -> Self;
+                min(self, other: Self) -> Self;
+                clamp(self, min: Self, max: Self) -> Self;
                 total_cmp(&self, other: &Self) -> Ordering;
             }
         }
@@ -269,6 +283,13 @@ macro_rules! forward {
         #[inline]
         fn $name(self) -> $ret {
             <Self>::$name(self)
+        }
+    };
+    (@one $(#[$m:meta])* $name:ident ( self, $($x:ident : $t:ty),+ ) -> $ret:ty) => {
+        $(#[$m])*
+        #[inline]
+        fn $name(self, $($x: $t),+) -> $ret {
+            <Self>::$name(self, $($x),+)
         }
     };
     (@one $(#[$m:meta])* $name:ident ( &self, $x:ident : $t:ty ) -> $ret:ty) => {

@@ -33,6 +33,41 @@ macro_rules! order {
         }
 
         impl $name {
+            /// The larger of the two, as `f32::max`: a NaN is ignored if the other is none.
+            #[inline]
+            pub const fn max(self, other: Self) -> Self {
+                let larger = value_key(self.to_bits()) > value_key(other.to_bits());
+                if other.is_nan() || (!self.is_nan() && larger) { self } else { other }
+            }
+
+            /// The smaller of the two, as `f32::min`: a NaN is ignored if the other is none.
+            #[inline]
+            pub const fn min(self, other: Self) -> Self {
+                let smaller = value_key(self.to_bits()) < value_key(other.to_bits());
+                if other.is_nan() || (!self.is_nan() && smaller) { self } else { other }
+            }
+
+            /// The value, or the end of the range that it is beyond, as `f32::clamp`: a NaN stays.
+            ///
+            /// # Panics
+            /// If `min` is above `max`, or one of them is NaN.
+            #[inline]
+            #[track_caller]
+            pub const fn clamp(self, min: Self, max: Self) -> Self {
+                let ordered = value_key(min.to_bits()) <= value_key(max.to_bits());
+                assert!(ordered && !min.is_nan() && !max.is_nan(), "clamp: min above max, or NaN");
+                let key = value_key(self.to_bits());
+                if self.is_nan() {
+                    self
+                } else if key < value_key(min.to_bits()) {
+                    min
+                } else if key > value_key(max.to_bits()) {
+                    max
+                } else {
+                    self
+                }
+            }
+
             /// A total order over all codes, as `f32::total_cmp`: negative NaN, negative infinity,
             /// negative numbers, -0, +0, positive numbers, positive infinity, positive NaN.
             /// The NaN of an FNUZ format counts as negative.

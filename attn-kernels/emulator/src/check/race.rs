@@ -7,12 +7,16 @@ use super::clock::Order;
 /// A thread: warp × 32 + lane. Fits 11 bits, the proxy of asynchronous copies included.
 pub(crate) type Thread = u16;
 
+/// An mbarrier object stands here.
+const OWNED: u16 = 1 << 12;
 /// The last write was atomic or volatile.
 const ATOMIC: u16 = 1 << 13;
 /// Several lanes of the warp read.
 const ANY: u16 = 1 << 14;
 /// An asynchronous copy into this piece is under way.
 const PENDING: u16 = 1 << 15;
+/// Nobody may touch the piece.
+const CLOSED: u16 = OWNED | PENDING;
 /// Several warps read; `rt` is an index into `many`.
 const MANY: u16 = u16::MAX;
 const THREAD: u16 = (1 << 11) - 1;
@@ -42,6 +46,8 @@ pub(crate) enum Hazard {
     Unordered(Thread, bool),
     /// A write of what that thread has read unwritten, with nothing that orders the two.
     Late(Thread),
+    /// Part of an mbarrier object.
+    Owned,
 }
 
 /// Which checks run.
@@ -80,8 +86,8 @@ impl Shadow {
         let warp = usize::from(me >> 5);
         let floor = self.order.floor(warp);
         let cell = &mut self.cells[piece];
-        if cell.writer & PENDING != 0 && self.watch.pending {
-            return Err(Hazard::Pending(cell.writer & THREAD));
+        if cell.writer & CLOSED != 0 {
+            closed(cell.writer, self.watch)?;
         }
         if cell.wt == 0 && self.watch.unwritten {
             if self.watch.races {
@@ -171,7 +177,7 @@ impl Shadow {
 
     /// A volatile read: ordered with atomic and volatile writes, a read to all others.
     pub(crate) fn volatile_read(&mut self, piece: usize, me: Thread) -> Result<(), Hazard> {
-        if self.cells[piece].writer & (ATOMIC | PENDING) == ATOMIC {
+        if self.cells[piece].writer & (ATOMIC | CLOSED) == ATOMIC {
             return Ok(());
         }
         self.read(piece, me)
@@ -188,8 +194,8 @@ impl Shadow {
         let warp = usize::from(me >> 5);
         let floor = self.order.floor(warp);
         let cell = self.cells[piece];
-        if cell.writer & PENDING != 0 && self.watch.pending {
-            return Err(Hazard::Pending(cell.writer & THREAD));
+        if cell.writer & CLOSED != 0 {
+            closed(cell.writer, self.watch)?;
         }
         if !self.watch.races {
             return Ok(());
@@ -248,17 +254,18 @@ impl Shadow {
 
     /// The piece counts as never written.
     pub(crate) fn unwrite(&mut self, piece: usize) {
-        self.forget(piece);
-        self.cells[piece] = Cell::default();
-    }
-
-    /// The bytes count as written by nobody in particular, before everything (mbarrier objects).
-    pub(crate) fn forget(&mut self, piece: usize) {
         let cell = &mut self.cells[piece];
         if cell.reader == MANY {
             self.spare.push(cell.rt);
         }
-        *cell = Cell { wt: 1, rt: 0, writer: ATOMIC, reader: 0 };
+        *cell = Cell::default();
+    }
+
+    /// An mbarrier object begins here: a write, after which nobody may touch the piece.
+    pub(crate) fn own(&mut self, piece: usize, me: Thread) -> Result<(), Hazard> {
+        self.check_write(piece, me, false, false)?;
+        self.note_write(piece, me | OWNED);
+        Ok(())
     }
 
     /// The thread number of asynchronous copies.
@@ -270,6 +277,15 @@ impl Shadow {
     pub(crate) fn is_proxy(&self, thread: Thread) -> bool {
         usize::from(thread >> 5) == self.order.proxy()
     }
+}
+
+/// Why a piece with a `writer` of [`CLOSED`] must not be touched, if that is watched.
+#[cold]
+fn closed(writer: u16, watch: Watch) -> Result<(), Hazard> {
+    if writer & OWNED != 0 {
+        return Err(Hazard::Owned);
+    }
+    if watch.pending { Err(Hazard::Pending(writer & THREAD)) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -347,6 +363,24 @@ mod tests {
         assert_eq!(s.write(0, 5, false), Err(Hazard::Pending(5)));
         s.land(0, 5);
         assert_eq!(s.read(0, 6), Err(Hazard::Unordered(5, true)), "lane 6 did not wait");
+    }
+
+    #[test]
+    fn mbarrier_objects_are_nobodys() {
+        let mut s = shadow(2);
+        s.write(0, 5, false).unwrap();
+        assert_eq!(s.own(0, 37), Err(Hazard::Unordered(5, true)), "no barrier between");
+        s.own(0, 5).unwrap();
+        barrier(&mut s, 2);
+        assert_eq!(s.read(0, 5), Err(Hazard::Owned));
+        assert_eq!(s.write(0, 40, true), Err(Hazard::Owned));
+        assert_eq!(s.atomic(0, 40, true), Err(Hazard::Owned));
+        assert_eq!(s.volatile_read(0, 5), Err(Hazard::Owned));
+        assert_eq!(s.start_copy(0, 5), Err(Hazard::Owned));
+        s.unwrite(0);
+        assert_eq!(s.read(0, 5), Err(Hazard::Unwritten));
+        s.start_copy(1, 5).unwrap();
+        assert_eq!(s.own(1, 5), Err(Hazard::Pending(5)));
     }
 
     #[test]

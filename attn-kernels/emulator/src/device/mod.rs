@@ -15,7 +15,7 @@ pub use module::{Kernel, Module};
 pub use params::Params;
 pub use profile::Profile;
 
-use crate::mem::{AddressSpace, Allocation, Place, Trouble};
+use crate::mem::{AddressSpace, Allocation, HostPages, Place, Trouble};
 use std::sync::Arc;
 
 /// An address of global memory.
@@ -95,6 +95,16 @@ impl Device {
         }
         match self.memory().alloc(name, bytes, 1, false) {
             Ok(made) => Ok(DevicePtr(made.base)),
+            Err(Trouble::Full(free)) => Err(Error::OutOfMemory { requested: bytes, free }),
+            Err(Trouble::Unknown) => Err(Error::EmptyAllocation),
+        }
+    }
+
+    /// Lets kernels and copies reach host memory, at the address it has for the host, until
+    /// [`Self::free`].
+    pub(crate) fn map(&self, pages: &Arc<HostPages>, bytes: usize) -> Result<DevicePtr, Error> {
+        match self.memory().map(pages, bytes) {
+            Ok(()) => Ok(DevicePtr(pages.address() as u64)),
             Err(Trouble::Full(free)) => Err(Error::OutOfMemory { requested: bytes, free }),
             Err(Trouble::Unknown) => Err(Error::EmptyAllocation),
         }

@@ -42,13 +42,14 @@ fn limit(profile: &Profile, attribute: u32) -> u32 {
 }
 
 /// What is there beside computing: copies and kernels beside kernels, unified addresses, stream
-/// priorities, L1 caches, memory pools and registering host memory. Everything else (textures, managed
-/// and mapped memory, cooperative launches, clusters, virtual memory, peers, ECC) is not.
+/// priorities, L1 caches, memory pools, host memory that is registered or mapped, managed memory that
+/// both sides use at once. Everything else (textures, cooperative launches, clusters, virtual memory,
+/// peers, ECC) is not.
 fn feature(attribute: u32) -> u32 {
     match attribute {
         14 | 30 => 512, // alignment of textures and surfaces
         51 => 32,       // of their pitch
-        15 | 31 | 40 | 41 | 78 | 79 | 80 | 99 | 115 => 1,
+        15 | 19 | 31 | 40 | 41 | 78 | 79 | 80 | 83 | 89 | 99 | 115 => 1,
         _ => 0,
     }
 }
@@ -63,7 +64,7 @@ mod tests {
         assert_eq!((value(&h100, 75), value(&h100, 76)), (Ok(9), Ok(0)));
         assert_eq!((value(&h100, 1), value(&h100, 10)), (Ok(1024), Ok(32)));
         assert_eq!((value(&h100, 16), value(&h100, 97)), (Ok(132), Ok(227 << 10)));
-        assert_eq!((value(&h100, 115), value(&h100, 83), value(&h100, 95)), (Ok(1), Ok(0), Ok(0)));
+        assert_eq!((value(&h100, 115), value(&h100, 83), value(&h100, 95)), (Ok(1), Ok(1), Ok(0)));
         assert_eq!(value(&h100, 0), Err(Code::INVALID_VALUE));
         assert_eq!(value(&h100, 9999), Err(Code::INVALID_VALUE));
         assert!((1..=150).all(|attribute| value(&h100, attribute).is_ok()));

@@ -82,13 +82,15 @@ impl Request {
         })
     }
 
-    /// In the legacy default stream. Only a copy within the device leaves the host running.
+    /// In the legacy default stream. Only a copy within the device, where the host does not look,
+    /// leaves it running.
     fn run_sync(&self) -> Reply {
         let (driver, context) = live()?;
         context.core.not_capturing()?;
         let copy = self.prepare(driver)?;
         let fence = context.legacy.push_now(Op::Copy(copy))?;
-        if !matches!((self.dst.end, self.src.end), (End::Device(_), End::Device(_))) {
+        let of_device = |end| matches!(end, End::Device(ptr) if !driver.memory.is_of_host(ptr));
+        if !(of_device(self.dst.end) && of_device(self.src.end)) {
             fence.wait();
         }
         context.core.check()

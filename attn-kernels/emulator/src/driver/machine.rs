@@ -1,6 +1,7 @@
 //! From the driver to the machine: the device that the settings ask for, and which driver error an
 //! error of the machine is.
 
+pub(super) use crate::mem::HostPages;
 pub(super) use crate::{
     Device, DevicePtr, Error, Kernel, LaunchConfig, LaunchReport, Module, Profile,
 };

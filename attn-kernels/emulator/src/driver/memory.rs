@@ -2,12 +2,12 @@
 //! of a pointer.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::abi::{Handle, Host, Out, Reply, driver_api};
 use super::code::Code;
 use super::context::Context;
-use super::machine::{Device, DevicePtr, code_of};
+use super::machine::{Device, DevicePtr, HostPages, code_of};
 use super::state::{Driver, current, live};
 use super::table::lock;
 
@@ -31,6 +31,10 @@ pub(super) enum RangeKind {
     Pool(Handle),
     /// A variable of the module of this handle.
     Variable(Handle),
+    /// Host memory that `cuMemFreeHost` gives back.
+    PageLocked,
+    /// As much the host's as the device's.
+    Managed,
 }
 
 impl Memory {
@@ -39,6 +43,12 @@ impl Memory {
         let ranges = lock(&self.0);
         let (_, range) = ranges.range(..=ptr).next_back()?;
         (ptr - range.start < range.bytes as u64).then_some(*range)
+    }
+
+    /// Whether the host reads and writes what stands there without a copy.
+    pub(super) fn is_of_host(&self, ptr: u64) -> bool {
+        let kind = self.find(ptr).map(|range| range.kind);
+        matches!(kind, Some(RangeKind::PageLocked | RangeKind::Managed))
     }
 
     /// That `bytes` bytes from `ptr` lie in one live range.
@@ -57,13 +67,19 @@ impl Memory {
         lock(&self.0).insert(range.start, range);
     }
 
-    /// Takes out the range that starts at `ptr`, unless it is a module's.
+    /// Takes out the range that starts at `ptr`, unless it is a module's or the host's.
     pub(super) fn remove(&self, ptr: u64) -> Reply<Range> {
         let mut ranges = lock(&self.0);
         match ranges.get(&ptr).map(|range| range.kind) {
-            None | Some(RangeKind::Variable(_)) => Err(Code::INVALID_VALUE),
+            None | Some(RangeKind::Variable(_) | RangeKind::PageLocked) => Err(Code::INVALID_VALUE),
             Some(_) => ranges.remove(&ptr).ok_or(Code::INVALID_VALUE),
         }
+    }
+
+    /// The end of page-locked memory, for kernels.
+    pub(super) fn unmap(&self, device: &Device, start: u64) -> Reply {
+        lock(&self.0).remove(&start).ok_or(Code::INVALID_VALUE)?;
+        device.free(DevicePtr(start)).map_err(|error| code_of(&error))
     }
 
     pub(super) fn remove_module(&self, module: Handle) {
@@ -98,6 +114,22 @@ pub(super) fn allocate(
     let start = driver.device.alloc(bytes).map_err(|error| code_of(&error))?.0;
     driver.memory.insert(Range { start, bytes, context: context.handle, kind });
     Ok(start)
+}
+
+/// Pages at one address for the host and for kernels.
+pub(super) fn allocate_on_host(
+    driver: &Driver,
+    context: &Context,
+    bytes: usize,
+    kind: RangeKind,
+) -> Reply<Arc<HostPages>> {
+    if bytes == 0 {
+        return Err(Code::INVALID_VALUE);
+    }
+    let pages = HostPages::new(bytes).ok_or(Code::OUT_OF_MEMORY)?;
+    let start = driver.device.map(&pages, bytes).map_err(|error| code_of(&error))?.0;
+    driver.memory.insert(Range { start, bytes, context: context.handle, kind });
+    Ok(pages)
 }
 
 /// Rows of pitched memory start at multiples of this (`CU_DEVICE_ATTRIBUTE_TEXTURE_PITCH_ALIGNMENT`
@@ -167,25 +199,27 @@ driver_api! {
 fn pointer_attribute(driver: &Driver, place: Out<u8>, attribute: u32, ptr: u64) -> Reply {
     const MEMORY_TYPE_HOST: u32 = 1;
     const MEMORY_TYPE_DEVICE: u32 = 2;
-    let device = driver.memory.find(ptr);
+    let mapped = driver.memory.find(ptr);
     let host = usize::try_from(ptr).ok().and_then(|ptr| driver.pinned.find(Host(ptr), 1));
-    let (context, start, bytes) = match (&device, &host) {
+    let managed = mapped.is_some_and(|range| range.kind == RangeKind::Managed);
+    let (context, start, bytes) = match (&mapped, &host) {
         (Some(range), _) => (range.context, range.start, range.bytes),
         (None, Some(range)) => (range.context, range.start as u64, range.bytes),
         (None, None) => return Err(Code::INVALID_VALUE),
     };
-    match (attribute, device.is_some()) {
-        (1, _) => place.cast().set(context),
-        (2, true) => place.cast().set(MEMORY_TYPE_DEVICE),
-        (2, false) => place.cast().set(MEMORY_TYPE_HOST),
-        (3, true) | (4, false) => place.cast().set(ptr),
-        // The other side's address: nothing is mapped to both.
-        (3, false) | (4, true) => Err(Code::INVALID_VALUE),
-        (8, _) => place.cast().set(0_u8),
-        (9, _) => place.cast().set(0_i32),
-        (11, _) => place.cast().set(start),
-        (12, _) => place.cast().set(bytes),
-        (13, _) => place.cast().set(u8::from(device.is_some())),
+    match attribute {
+        1 => place.cast().set(context),
+        2 if host.is_some() => place.cast().set(MEMORY_TYPE_HOST),
+        2 => place.cast().set(MEMORY_TYPE_DEVICE),
+        // The address for the device and for the host, where there is one.
+        3 if mapped.is_some() => place.cast().set(ptr),
+        4 if host.is_some() || managed => place.cast().set(ptr),
+        3 | 4 => Err(Code::INVALID_VALUE),
+        8 => place.cast().set(u8::from(managed)),
+        9 => place.cast().set(0_i32),
+        11 => place.cast().set(start),
+        12 => place.cast().set(bytes),
+        13 => place.cast().set(u8::from(mapped.is_some())),
         _ => Err(Code::NOT_SUPPORTED),
     }
 }

@@ -52,13 +52,16 @@
 //! # What is there
 //!
 //! All that the safe interface of cudarc 0.19 calls for contexts, PTX modules, launches, memory, pools,
-//! page-locked memory, streams, events, host functions, occupancy and graphs made by stream capture (a
-//! graph runs its operations one after the other, in the order of their capture). cudarc looks each
-//! symbol up at its first call, and panics if it is missing: so the rest of the API is exported as
-//! well, and every function that is not supported says so on stderr, once, and returns
-//! `CUDA_ERROR_NOT_SUPPORTED`. Among those: managed memory, host memory mapped into the device,
-//! cooperative launches and clusters, arrays and textures, graphs built node by node, allocation
-//! within a capture, virtual memory, peers, interprocess handles, cubins and fatbins.
+//! page-locked and managed memory, streams, events, host functions, occupancy and graphs made by
+//! stream capture (a graph runs its operations one after the other, in the order of their capture).
+//! cudarc looks each symbol up at its first call, and panics if it is missing: so the rest of the API
+//! is exported as well, and every function that is not supported says so on stderr, once, and returns
+//! `CUDA_ERROR_NOT_SUPPORTED`. Among those: registered memory mapped into the device, cooperative
+//! launches and clusters, arrays and textures, graphs built node by node, allocation within a capture,
+//! virtual memory, peers, interprocess handles, cubins and fatbins.
+//!
+//! Kernels reach page-locked memory that was allocated, and managed memory, at the host's own address.
+//! All of it counts as written: what the host does to it is not seen.
 //!
 //! Stream-ordered memory is allocated at the call and freed in the stream's order; so a use on
 //! another stream before the allocation's place in its own is not noticed.
@@ -84,6 +87,7 @@ mod jit;
 mod lane;
 mod launch;
 mod machine;
+mod managed;
 mod memory;
 mod module;
 mod op;
@@ -118,6 +122,7 @@ pub fn symbol(name: &str) -> Option<*const c_void> {
         function::find,
         graph::find,
         launch::find,
+        managed::find,
         memory::find,
         module::find,
         pinned::find,
@@ -191,7 +196,7 @@ mod tests {
     /// Refused for what they are, not for their arguments.
     const NEVER: [&str; 1] = ["cuLaunchCooperativeKernel"];
 
-    const EXPORTED: [&[&str]; 15] = [
+    const EXPORTED: [&[&str]; 16] = [
         code::NAMES,
         copy::NAMES,
         device::NAMES,
@@ -200,6 +205,7 @@ mod tests {
         function::NAMES,
         graph::NAMES,
         launch::NAMES,
+        managed::NAMES,
         memory::NAMES,
         module::NAMES,
         pinned::NAMES,

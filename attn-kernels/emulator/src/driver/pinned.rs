@@ -1,12 +1,14 @@
 //! Page-locked host memory: `cuMemHostAlloc`, `cuMemHostRegister` and the table that tells a copy
-//! whether it may run behind the caller's back. Kernels cannot reach it: nothing is mapped.
+//! whether it may run behind the caller's back. What is allocated here kernels reach as well, at the
+//! host's own address, since addresses are unified; what is only registered they do not.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::abi::{Handle, Host, Out, Reply, driver_api};
 use super::code::Code;
+use super::machine::HostPages;
+use super::memory::{RangeKind, allocate_on_host};
 use super::state::{current, live};
 use super::table::lock;
 
@@ -14,27 +16,22 @@ use super::table::lock;
 #[derive(Default)]
 pub(super) struct Pinned(Mutex<BTreeMap<usize, HostRange>>);
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct HostRange {
     pub(super) start: usize,
     pub(super) bytes: usize,
     pub(super) context: Handle,
     flags: u32,
-    /// Ours to give back, or only registered.
-    allocated: bool,
+    /// Allocated here, or only registered.
+    pages: Option<Arc<HostPages>>,
 }
 
-/// Drivers give out pages.
-const PAGE: usize = 4096;
-/// `CU_MEMHOSTALLOC_PORTABLE` and `_WRITECOMBINED`, which change nothing here; `_DEVICEMAP` is taken,
-/// but the device address it is for is refused when it is asked for.
+/// `CU_MEMHOSTALLOC_PORTABLE` and `_WRITECOMBINED`, which change nothing here, and `_DEVICEMAP`, which
+/// holds anyhow.
 const ALLOC_FLAGS: u32 = 7;
-/// `CU_MEMHOSTREGISTER_PORTABLE` and `_DEVICEMAP`, as above; `_READ_ONLY`.
+/// `CU_MEMHOSTREGISTER_PORTABLE`; `_DEVICEMAP` is taken, but the device address it is for is refused
+/// when it is asked for; `_READ_ONLY`.
 const REGISTER_FLAGS: u32 = 1 | 2 | 8;
-
-fn layout(bytes: usize) -> Reply<Layout> {
-    Layout::from_size_align(bytes, PAGE).map_err(|_| Code::OUT_OF_MEMORY)
-}
 
 impl Pinned {
     /// The range that holds all of `bytes` bytes from `host`.
@@ -43,22 +40,7 @@ impl Pinned {
         let (_, range) = ranges.range(..=host.0).next_back()?;
         let offset = host.0 - range.start;
         let holds = offset < range.bytes && bytes <= range.bytes - offset;
-        holds.then_some(*range)
-    }
-
-    fn allocate(&self, context: Handle, bytes: usize, flags: u32) -> Reply<usize> {
-        if bytes == 0 {
-            return Err(Code::INVALID_VALUE);
-        }
-        let layout = layout(bytes)?;
-        // SAFETY: the layout has a size, checked above.
-        let start = unsafe { alloc_zeroed(layout) }.expose_provenance();
-        if start == 0 {
-            return Err(Code::OUT_OF_MEMORY);
-        }
-        let range = HostRange { start, bytes, context, flags, allocated: true };
-        lock(&self.0).insert(start, range);
-        Ok(start)
+        holds.then(|| range.clone())
     }
 
     fn register(&self, range: HostRange) -> Reply {
@@ -74,25 +56,12 @@ impl Pinned {
 
     fn remove(&self, start: usize, allocated: bool) -> Option<HostRange> {
         let mut ranges = lock(&self.0);
-        let matches = ranges.get(&start).is_some_and(|range| range.allocated == allocated);
+        let matches = ranges.get(&start).is_some_and(|range| range.pages.is_some() == allocated);
         if matches { ranges.remove(&start) } else { None }
     }
 
     pub(super) fn remove_context(&self, context: Handle) {
-        let mut ranges = lock(&self.0);
-        ranges.values().filter(|range| range.context == context).for_each(HostRange::give_back);
-        ranges.retain(|_, range| range.context != context);
-    }
-}
-
-impl HostRange {
-    /// Frees what `allocate` made; the range has just left the table.
-    fn give_back(&self) {
-        if let (true, Ok(layout)) = (self.allocated, layout(self.bytes)) {
-            let start = std::ptr::with_exposed_provenance_mut(self.start);
-            // SAFETY: made by `alloc_zeroed` with this layout, and it leaves the table only once.
-            unsafe { dealloc(start, layout) };
-        }
+        lock(&self.0).retain(|_, range| range.context != context);
     }
 }
 
@@ -103,7 +72,11 @@ fn alloc(place: Out<usize>, bytes: usize, flags: u32) -> Reply {
     if flags & !ALLOC_FLAGS != 0 {
         return Err(Code::INVALID_VALUE);
     }
-    place.set(driver.pinned.allocate(context.handle, bytes, flags)?)
+    let pages = allocate_on_host(driver, &context, bytes, RangeKind::PageLocked)?;
+    let (start, context) = (pages.address(), context.handle);
+    let range = HostRange { start, bytes, context, flags, pages: Some(pages) };
+    lock(&driver.pinned.0).insert(start, range);
+    place.set(start)
 }
 
 driver_api! {
@@ -122,8 +95,18 @@ driver_api! {
         }
         // Copies that are still to run read or write it.
         let waited = context.core.synchronize();
-        driver.pinned.remove(start.0, true).ok_or(Code::INVALID_VALUE)?.give_back();
+        driver.pinned.remove(start.0, true).ok_or(Code::INVALID_VALUE)?;
+        driver.memory.unmap(&driver.device, start.0 as u64)?;
         waited
+    }
+
+    fn cuMemHostGetDevicePointer_v2(place: Out<u64>, host: Host, flags: u32) {
+        let (driver, _) = live()?;
+        let place = place.required()?;
+        let range = driver.pinned.find(host, 1).filter(|_| flags == 0).ok_or(Code::INVALID_VALUE)?;
+        // Memory of the program's own stays out of the kernels' reach.
+        range.pages.ok_or(Code::NOT_SUPPORTED)?;
+        place.set(host.0 as u64)
     }
 
     fn cuMemHostRegister_v2(start: Host, bytes: usize, flags: u32) {
@@ -134,7 +117,7 @@ driver_api! {
             return Err(Code::INVALID_VALUE);
         }
         let context = context.handle;
-        driver.pinned.register(HostRange { start, bytes, context, flags, allocated: false })
+        driver.pinned.register(HostRange { start, bytes, context, flags, pages: None })
     }
 
     fn cuMemHostUnregister(start: Host) {
@@ -147,7 +130,7 @@ driver_api! {
     fn cuMemHostGetFlags(flags: Out<u32>, host: Host) {
         let (driver, _) = live()?;
         let range = driver.pinned.find(host, 1).ok_or(Code::INVALID_VALUE)?;
-        if range.allocated { flags.set(range.flags) } else { Err(Code::INVALID_VALUE) }
+        if range.pages.is_some() { flags.set(range.flags) } else { Err(Code::INVALID_VALUE) }
     }
 }
 
@@ -158,7 +141,7 @@ mod tests {
     #[test]
     fn ranges_do_not_overlap_and_go_once() {
         let pinned = Pinned::default();
-        let at = |start, bytes| HostRange { start, bytes, context: 1, flags: 0, allocated: false };
+        let at = |start, bytes| HostRange { start, bytes, context: 1, flags: 0, pages: None };
         assert_eq!(pinned.register(at(0x1000, 64)), Ok(()));
         for (start, bytes) in [(0x1000, 1), (0xfff, 2), (0x103f, 9), (0xf00, 0x1000)] {
             let again = pinned.register(at(start, bytes));
@@ -168,14 +151,5 @@ mod tests {
         assert!(pinned.find(Host(0x1010), 48).is_some() && pinned.find(Host(0x1010), 49).is_none());
         assert!(pinned.remove(0x1000, true).is_none(), "registered is not allocated");
         assert!(pinned.remove(0x1000, false).is_some() && pinned.remove(0x1000, false).is_none());
-
-        let start = pinned.allocate(2, 100, 0).unwrap();
-        Host(start).write(100, |bytes| bytes.fill(3));
-        assert_eq!(
-            Host(start).read(100, |bytes| bytes.iter().map(|b| u32::from(*b)).sum::<u32>()),
-            300
-        );
-        pinned.remove_context(2);
-        assert!(pinned.find(Host(start), 1).is_none());
     }
 }

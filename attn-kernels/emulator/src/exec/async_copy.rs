@@ -211,7 +211,7 @@ impl Cta<'_> {
         noinc: bool,
         bar: &Addr,
     ) -> Result<(), Stop> {
-        let at = warp.addresses(bar, mask)?;
+        let at = warp.shared_addresses(bar, mask)?;
         let at = self.shared.admit(&at, mask, 8)?;
         for lane in lanes(mask) {
             if !noinc {

@@ -7,7 +7,7 @@ use super::stop::Stop;
 use super::warp::Warp;
 use crate::check::FaultKind;
 use crate::count::sectors;
-use crate::isa::{AtomOp, FloatBin, FloatMods, Num, Op, Round, Space};
+use crate::isa::{AtomOp, AtomVec, FloatBin, FloatMods, Num, Op, Round, Space};
 use crate::mem::Allocation;
 use crate::num;
 use std::sync::atomic::Ordering::Relaxed;
@@ -199,6 +199,55 @@ impl Cta<'_> {
         let bytes = u64::from(request.mask.count_ones() * request.bytes);
         let site = &mut self.tally.sites[request.pc as usize];
         site.atomic.add(bytes, sectors(request.at, request.mask));
+        Ok(())
+    }
+}
+
+impl Cta<'_> {
+    /// An atomic of a vector: its elements one after the other, each indivisible for itself.
+    pub(super) fn atom_vector(
+        &mut self,
+        warp: &mut Warp,
+        pc: u32,
+        mask: u32,
+        v: &AtomVec,
+    ) -> Result<(), Stop> {
+        let at = warp.addresses(&v.addr, mask)?;
+        let size = v.ty.bits() / 8;
+        let bytes = size * v.src.len() as u32;
+        let request = Request { pc, at: &at, mask, bytes, strong: true };
+        let update = Update { op: v.op, ty: v.ty, ftz: v.ty == Num::F32 && v.op == AtomOp::Add };
+        let values: Result<Vec<Lanes<u64>>, _> =
+            v.src.iter().map(|&src| warp.regs.copy64(src, mask)).collect();
+        let mut values = values?;
+        self.acquire_global(warp);
+        aligned(request, true)?;
+        let check = self.grid.checks.uninitialized;
+        let mut rest = mask;
+        while rest != 0 {
+            let (index, found) = self.find(Request { mask: rest, ..request })?;
+            rest &= !found;
+            let a = &*self.grid.snapshot[index];
+            writable(a, request, found)?;
+            for lane in lanes(found) {
+                let offset = at[lane] - a.base;
+                if check && !a.written(offset, bytes) {
+                    let detail = format!("an atomic of {bytes} bytes");
+                    let stop = Stop::new(FaultKind::UninitializedMemory, 1 << lane, detail);
+                    return Err(stop.at_global(at[lane], bytes.into()));
+                }
+                for (value, place) in values.iter_mut().zip((offset..).step_by(size as usize)) {
+                    let b = value[lane];
+                    value[lane] = in_place(a, place, size, |x| update.apply(x, b, 0));
+                }
+            }
+        }
+        self.release_global(warp);
+        let site = &mut self.tally.sites[pc as usize];
+        site.atomic.add(u64::from(mask.count_ones() * bytes), sectors(&at, mask));
+        for (&dst, old) in v.dst.iter().flatten().zip(&values) {
+            warp.regs.put64(dst, mask, old);
+        }
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use super::stop::Stop;
 use super::warp::{State, Warp};
 use crate::check::FaultKind;
 use crate::isa::{MatchKind, Num, Op, ReduxOp, ShflMode, Src, VoteKind};
+use crate::num;
 
 /// What stands in a lane's result if the lane that it reads from takes no part ("the result is
 /// undefined"): as f32 a NaN, so that who uses it sees.
@@ -214,6 +215,11 @@ fn together(warp: &mut Warp, group: u32, op: &Op) -> Result<(), Stop> {
                 regs.put_pred(pred, group, if all { u32::MAX } else { 0 });
             }
         }
+        Op::Redux { op, ty: Num::F32, abs, nan, dst, a, .. } => {
+            let values = regs.copy32(a, group)?;
+            let result = extreme(lanes(group).map(|l| values[l]), op == ReduxOp::Max, abs, nan);
+            regs.put32(dst, group, &[result; 32]);
+        }
         Op::Redux { op, ty, dst, a, .. } => {
             let values = regs.copy32(a, group)?;
             let signed = ty == Num::S32;
@@ -259,6 +265,15 @@ fn shuffle_source(mode: ShflMode, lane: u32, b: u32, c: u32) -> (u32, bool) {
         ShflMode::Idx => (lowest | b & !segment, lowest | b & !segment <= highest),
     };
     if inside { (from, true) } else { (lane, false) }
+}
+
+/// `redux.sync.min` and `.max` of f32: NaNs are ignored unless one is to win, or there is nothing else.
+fn extreme(values: impl Iterator<Item = u32>, max: bool, abs: bool, nan: bool) -> u32 {
+    let pick = if max { num::f32_max } else { num::f32_min };
+    let magnitude = |x: u32| if abs { x & 0x7fff_ffff } else { x };
+    // A NaN is what every number wins against, and without one it stays.
+    let start = |x: u32| pick(x, x, false, nan);
+    values.map(magnitude).reduce(|a, b| pick(a, b, false, nan)).map_or(0, start)
 }
 
 #[cfg(test)]

@@ -172,3 +172,28 @@ pub(super) fn convert_pair(
         _ => regs.wide2(mask, dst, operands, |a, b| num::cvt_pair(a, b, how)),
     }
 }
+
+/// `cvt.pack` (PTX ISA, "cvt.pack").
+pub(super) fn cvt_pack(
+    regs: &mut Regs,
+    mask: u32,
+    (bits, signed): (u32, bool),
+    dst: Reg,
+    (a, b, c): (Src, Src, Option<Src>),
+) -> Result<(), Unset> {
+    let (a, b) = (regs.copy32(a, mask)?, regs.copy32(b, mask)?);
+    let c = match c {
+        Some(c) => regs.copy32(c, mask)?,
+        None => [0; 32],
+    };
+    let (least, most) =
+        if signed { (-(1 << (bits - 1)), (1 << (bits - 1)) - 1) } else { (0, (1 << bits) - 1) };
+    let clipped = |x: u32| (x as i32).clamp(least, most) as u32 & ((1 << bits) - 1);
+    let packed = std::array::from_fn(|lane| {
+        // Two of 16 bits leave no room for `c`, which is not there then.
+        let above = u64::from(c[lane]) << (2 * bits);
+        above as u32 | clipped(a[lane]) << bits | clipped(b[lane])
+    });
+    regs.put32(dst, mask, &packed);
+    Ok(())
+}

@@ -6,8 +6,8 @@ use super::regs::Lanes;
 use super::stop::Stop;
 use super::warp::Warp;
 use crate::check::FaultKind;
-use crate::isa::{Addr, Mma, Num, Op, Reg, Src};
-use crate::num::{self, MmaForm, m8n8_element};
+use crate::isa::{Addr, Elements, MatrixForm, Mma, Num, Op, Reg, Src};
+use crate::num::{self, MmaForm, m8n8_element, matrix_byte, stored_byte};
 
 /// Most registers of an operand, over all forms.
 const MOST: usize = 8;
@@ -31,8 +31,8 @@ impl Cta<'_> {
         match op {
             Op::Mma(mma) if mma.acc == Num::F64 => mma_f64(warp, mma)?,
             Op::Mma(mma) => mma_32(warp, mma)?,
-            Op::LdMatrix { trans, dst, addr } => self.ldmatrix(warp, pc, *trans, dst, addr)?,
-            Op::StMatrix { trans, src, addr } => self.stmatrix(warp, pc, *trans, src, addr)?,
+            Op::LdMatrix { form, dst, addr } => self.ldmatrix(warp, pc, *form, dst, addr)?,
+            Op::StMatrix { form, src, addr } => self.stmatrix(warp, pc, *form, src, addr)?,
             Op::MovMatrix { dst, a } => {
                 let a = warp.regs.copy32(*a, exec)?;
                 let rows = rows_of(&a);
@@ -43,10 +43,10 @@ impl Cta<'_> {
         Ok(Flow::Next)
     }
 
-    /// The row addresses of `count` matrices, one per lane of the first `8 × count`.
+    /// The addresses of `count` rows, one per lane of the first so many.
     fn rows(&self, warp: &Warp, addr: &Addr, count: usize) -> Result<(Lanes<u32>, u32), Stop> {
-        let users = (u64::MAX >> (64 - 8 * count.min(4))) as u32;
-        let at = warp.addresses(addr, users)?.map(|a| a & 0xffff_ffff);
+        let users = u32::MAX >> (32 - count.min(32));
+        let at = warp.shared_addresses(addr, users)?;
         Ok((self.shared.admit(&at, users, 16)?, users))
     }
 
@@ -54,22 +54,35 @@ impl Cta<'_> {
         &mut self,
         warp: &mut Warp,
         pc: u32,
-        trans: bool,
+        form: MatrixForm,
         dst: &[Reg],
         addr: &Addr,
     ) -> Result<(), Stop> {
-        let (at, users) = self.rows(warp, addr, dst.len())?;
-        for (i, &dst) in dst.iter().enumerate() {
-            let mut rows = [[0u16; 8]; 8];
-            for lane in 0..32 {
-                // Lane 4r + c holds the c-th word of row r (without `.trans`), so it is the reader.
-                let (row, word) = (lane / 4, lane % 4);
-                let place = at[i * 8 + row] + 4 * word as u32;
-                let value = self.shared.read_word(place, warp.thread(lane))?;
-                rows[row][2 * word] = value as u16;
-                rows[row][2 * word + 1] = (value >> 16) as u16;
+        // A tall matrix has 16 rows and two registers: eight rows a register in any case.
+        let (at, users) = self.rows(warp, addr, 8 * dst.len())?;
+        let per = if form.tall { 2 } else { 1 };
+        for (i, registers) in dst.chunks(per).enumerate() {
+            let mut rows = [[0u8; 16]; 16];
+            for (row, bytes) in rows[..8 * per].iter_mut().enumerate() {
+                for word in 0..words(form.elements) {
+                    // Of an 8×8 matrix lane 4r + c holds the c-th word of row r (without `.trans`), so
+                    // it is the reader.
+                    let reader = warp.thread((row * 4 + word) % 32);
+                    let place = at[i * 8 * per + row] + 4 * word as u32;
+                    let value = self.shared.read_word(place, reader)?;
+                    bytes[4 * word..4 * word + 4].copy_from_slice(&value.to_le_bytes());
+                }
+                *bytes = unpacked(form.elements, *bytes);
             }
-            warp.regs.put32(dst, u32::MAX, &fragment(&rows, trans));
+            for (register, &dst) in registers.iter().enumerate() {
+                let value = std::array::from_fn(|lane| {
+                    u32::from_le_bytes(std::array::from_fn(|byte| {
+                        let (row, column) = matrix_byte(form, lane, register, byte);
+                        rows[row][column]
+                    }))
+                });
+                warp.regs.put32(dst, u32::MAX, &value);
+            }
         }
         self.note_early(warp, pc);
         self.count_shared(pc, &at, users, 16, true);
@@ -80,31 +93,50 @@ impl Cta<'_> {
         &mut self,
         warp: &mut Warp,
         pc: u32,
-        trans: bool,
+        form: MatrixForm,
         src: &[Src],
         addr: &Addr,
     ) -> Result<(), Stop> {
-        let (at, users) = self.rows(warp, addr, src.len())?;
+        let (at, users) = self.rows(warp, addr, 8 * src.len())?;
         for (i, &src) in src.iter().enumerate() {
             let value = warp.regs.copy32(src, u32::MAX)?;
-            let mut rows = [[0u16; 8]; 8];
+            let mut rows = [[0u8; 16]; 8];
             for (lane, value) in value.into_iter().enumerate() {
-                for half in 0..2 {
-                    let (row, col) = m8n8_element(lane, half, trans);
-                    rows[row][col] = (value >> (16 * half)) as u16;
+                for (byte, value) in value.to_le_bytes().into_iter().enumerate() {
+                    let (row, column) = stored_byte(form, lane, byte);
+                    rows[row][column] = value;
                 }
             }
             for lane in 0..32 {
                 let (row, word) = (lane / 4, lane % 4);
                 let place = at[i * 8 + row] + 4 * word as u32;
-                let value =
-                    u32::from(rows[row][2 * word]) | u32::from(rows[row][2 * word + 1]) << 16;
-                self.shared.write_word(place, value, warp.thread(lane))?;
+                let bytes = std::array::from_fn(|k| rows[row][4 * word + k]);
+                self.shared.write_word(place, u32::from_le_bytes(bytes), warp.thread(lane))?;
             }
         }
         self.count_shared(pc, &at, users, 16, false);
         Ok(())
     }
+}
+
+/// Words of a row that hold elements; padding is not read.
+fn words(elements: Elements) -> usize {
+    match elements {
+        Elements::B16 | Elements::B8 => 4,
+        Elements::B6 => 3,
+        Elements::B4 => 2,
+    }
+}
+
+/// A row with a byte for each element of 8 bits or less, in its lowest bits.
+fn unpacked(elements: Elements, row: [u8; 16]) -> [u8; 16] {
+    let bits = match elements {
+        Elements::B16 | Elements::B8 => return row,
+        Elements::B6 => 6,
+        Elements::B4 => 4,
+    };
+    let row = u128::from_le_bytes(row);
+    std::array::from_fn(|i| (row >> (i * bits)) as u8 & ((1 << bits) - 1))
 }
 
 /// The 8×8 matrix that a register holds, without `.trans`.

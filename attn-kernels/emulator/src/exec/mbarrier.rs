@@ -1,6 +1,7 @@
 //! `mbarrier` objects in shared memory (PTX ISA, "Parallel Synchronization: mbarrier").
 //!
-//! The object itself is kept beside the memory; the eight bytes belong to it from `init` to `inval`.
+//! The object itself is kept beside the memory; the eight bytes belong to it from `init` to `inval`, and
+//! whatever else touches them then is a fault. After `inval` they count as never written.
 //! A phase token is the number of the phase shifted left by 20, over the pending count.
 
 use super::cta::Cta;
@@ -73,6 +74,7 @@ impl Cta<'_> {
             Mbarrier::Inval { bar } => self.each(warp, mask, bar, |cta, warp, lane, at| {
                 cta.object(warp, lane, at)?;
                 cta.mbarriers.remove(&at);
+                cta.shared.disown(at, 8);
                 Ok(())
             })?,
             Mbarrier::Arrive { dst, bar, count, tx, drop, no_complete } => {
@@ -151,7 +153,7 @@ impl Cta<'_> {
         bar: &Addr,
         mut f: impl FnMut(&mut Self, &Warp, usize, u32) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        let at = warp.addresses(bar, mask)?.map(|a| a & 0xffff_ffff);
+        let at = warp.shared_addresses(bar, mask)?;
         let at = self.shared.admit(&at, mask, 8)?;
         lanes(mask).try_for_each(|lane| f(self, warp, lane, at[lane]))
     }
@@ -163,6 +165,7 @@ impl Cta<'_> {
         if self.mbarriers.contains_key(&at) {
             return Err(illegal(lane, at, "initialised already"));
         }
+        self.shared.own(at, 8, warp.thread(lane))?;
         let bar = Mbar {
             expected: count,
             pending: count,
@@ -173,7 +176,6 @@ impl Cta<'_> {
             made: self.shared.shadow.order.now(),
         };
         self.mbarriers.insert(at, bar);
-        self.shared.own(at, 8);
         Ok(())
     }
 

@@ -49,6 +49,14 @@ pub(crate) fn for_each_source(op: &mut Op, f: &mut dyn FnMut(&mut Src)) {
             all(&mut [&mut addr.base, b]);
             c.iter_mut().for_each(f);
         }
+        Op::AtomVec(v) => {
+            all(&mut [&mut v.addr.base]);
+            v.src.iter_mut().for_each(f);
+        }
+        Op::CvtPack { a, b, c, .. } => {
+            all(&mut [a, b]);
+            c.iter_mut().for_each(f);
+        }
         Op::CpAsync { dst, src, src_bytes, .. } => {
             all(&mut [&mut dst.base, &mut src.base]);
             src_bytes.iter_mut().for_each(f);

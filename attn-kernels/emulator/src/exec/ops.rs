@@ -49,6 +49,9 @@ impl Cta<'_> {
                 float::unary(regs, exec, (op, ty, mods), dst, a)?;
             }
             Op::Cvt { cvt, dst, a } => float::convert(regs, exec, cvt, dst, a)?,
+            Op::CvtPack { bits, signed, dst, a, b, c } => {
+                float::cvt_pack(regs, exec, (bits, signed), dst, (a, b, c))?;
+            }
             Op::CvtPair { cvt, dst, a, b } => {
                 float::convert_pair(regs, exec, cvt, dst, (a, b))?;
             }
@@ -109,6 +112,7 @@ impl Cta<'_> {
             Op::Ld { access, dst, addr } => self.load(warp, pc, exec, *access, dst, addr)?,
             Op::St { access, src, addr } => self.store(warp, pc, exec, *access, src, addr)?,
             Op::Atom { .. } => self.atom(warp, pc, exec, op)?,
+            Op::AtomVec(v) => self.atom_vector(warp, pc, exec, v)?,
             Op::Prefetch { space, addr } => self.prefetch(warp, exec, *space, addr)?,
             Op::CpAsync { .. } => self.copy_async(warp, pc, exec, op)?,
             Op::CpAsyncCommit => warp.copies.commit(exec),

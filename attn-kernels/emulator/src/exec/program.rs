@@ -75,7 +75,10 @@ fn ordered(kernel: &mut KernelCode) -> bool {
         });
     }
     kernel.code.iter().any(|instr| {
-        let Op::Atom { op, ty, space, dst, .. } = &instr.op else { return false };
+        let Op::Atom { op, ty, space, dst, .. } = &instr.op else {
+            // Vectors are of floats.
+            return matches!(instr.op, Op::AtomVec(_));
+        };
         let float = !matches!(ty, Num::U32 | Num::S32 | Num::U64 | Num::S64);
         let result = dst.is_some_and(|dst: Reg| used.contains(&dst));
         let order = matches!(op, AtomOp::Inc | AtomOp::Dec | AtomOp::Exch | AtomOp::Cas);
@@ -118,7 +121,7 @@ fn class(op: &Op) -> Class {
         Op::FloatUn { op: FloatUn::Abs | FloatUn::Neg, ty, .. } => float(*ty),
         Op::FloatUn { .. } => Class::Special,
         Op::FloatBin { ty, .. } | Op::FloatTer { ty, .. } => float(*ty),
-        Op::Cvt { .. } | Op::CvtPair { .. } => Class::Convert,
+        Op::Cvt { .. } | Op::CvtPair { .. } | Op::CvtPack { .. } => Class::Convert,
         Op::Setp { .. }
         | Op::Set { .. }
         | Op::Selp { .. }
@@ -138,7 +141,7 @@ fn class(op: &Op) -> Class {
             _ => Class::GlobalStore,
         },
         Op::Prefetch { .. } => Class::GlobalLoad,
-        Op::Atom { .. } => Class::Atomic,
+        Op::Atom { .. } | Op::AtomVec(_) => Class::Atomic,
         Op::CpAsync { .. }
         | Op::CpAsyncCommit
         | Op::CpAsyncWait { .. }

@@ -198,10 +198,20 @@ impl Shared {
         self.shadow.unwrite((at >> self.shift) as usize);
     }
 
-    /// The bytes belong to the machine from now on (an mbarrier object).
-    pub(crate) fn own(&mut self, at: u32, bytes: u32) {
+    /// The bytes belong to the machine from now on (an mbarrier object), as a write of `me`.
+    pub(crate) fn own(&mut self, at: u32, bytes: u32, me: Thread) -> Result<(), Stop> {
         for piece in self.pieces(at, bytes) {
-            self.shadow.forget(piece);
+            if let Err(hazard) = self.shadow.own(piece, me) {
+                return Err(self.stop(hazard, at, me));
+            }
+        }
+        Ok(())
+    }
+
+    /// They do not any more, and count as never written.
+    pub(crate) fn disown(&mut self, at: u32, bytes: u32) {
+        for piece in self.pieces(at, bytes) {
+            self.shadow.unwrite(piece);
         }
     }
 
@@ -218,6 +228,11 @@ impl Shared {
             }
         };
         let (kind, detail) = match hazard {
+            Hazard::Owned => (
+                FaultKind::IllegalMbarrier,
+                "an mbarrier object lives here, which only mbarrier operations may touch"
+                    .to_owned(),
+            ),
             Hazard::Unwritten => {
                 (FaultKind::UninitializedMemory, "shared memory that no thread wrote".to_owned())
             }

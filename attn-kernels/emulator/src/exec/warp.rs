@@ -2,8 +2,11 @@
 //! set of lanes that stand at the same instruction.
 
 use super::async_copy::Copies;
-use super::regs::{Lanes, Regs, Unset};
-use crate::isa::{Addr, Reg, Src};
+use super::moves::space_of;
+use super::regs::{Lanes, Regs, Unset, lanes};
+use super::stop::Stop;
+use crate::check::FaultKind;
+use crate::isa::{Addr, Reg, Space, Src};
 
 /// Whether a fragment can run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +85,18 @@ impl Warp {
             return Ok(base.map(|b| u64::from((b as u32).wrapping_add(addr.offset as u32))));
         }
         Ok(base.map(|b| b.wrapping_add_signed(addr.offset)))
+    }
+
+    /// Offsets in shared memory. A generic address must lie there.
+    pub(crate) fn shared_addresses(&self, addr: &Addr, mask: u32) -> Result<Lanes<u64>, Stop> {
+        let at = self.addresses(addr, mask)?;
+        if addr.generic
+            && let Some(lane) = lanes(mask).find(|&lane| space_of(at[lane]) != Space::Shared)
+        {
+            let detail = "a generic address that is none of shared memory";
+            return Err(Stop::new(FaultKind::OutOfBounds, 1 << lane, detail).at(at[lane]));
+        }
+        Ok(at.map(|a| a & 0xffff_ffff))
     }
 
     /// An operand that is the same in all lanes, or the lowest lane's.

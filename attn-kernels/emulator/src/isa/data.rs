@@ -51,6 +51,9 @@ pub(crate) struct Addr {
     pub(crate) base: Src,
     /// Bytes.
     pub(crate) offset: i64,
+    /// A generic address, of an instruction that is for shared memory only: whether it lies there is
+    /// seen when it is used.
+    pub(crate) generic: bool,
 }
 
 /// Special registers.

@@ -1,4 +1,4 @@
-//! `mma.sync`: shapes, operand types, registers.
+//! `mma.sync`: shapes, operand types, registers; the matrices of `ldmatrix` and `stmatrix`.
 
 use super::{Reg, Src};
 
@@ -47,4 +47,28 @@ pub(crate) struct Mma {
     pub(crate) b: Box<[Src]>,
     /// C.
     pub(crate) c: Box<[Src]>,
+}
+
+/// What a row of 16 bytes of `ldmatrix` or `stmatrix` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Elements {
+    /// Eight of 16 bits.
+    B16,
+    /// Sixteen of 8 bits.
+    B8,
+    /// Sixteen of 6 bits and 32 bits of padding; a register has them as bytes.
+    B6,
+    /// Sixteen of 4 bits and 64 bits of padding; a register has them as bytes.
+    B4,
+}
+
+/// The matrices of one `ldmatrix` or `stmatrix`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct MatrixForm {
+    /// The rows in memory.
+    pub(crate) elements: Elements,
+    /// `.trans`: registers hold columns of memory.
+    pub(crate) trans: bool,
+    /// 16 rows of memory and two registers a matrix (m16n16), otherwise 8 rows and one.
+    pub(crate) tall: bool,
 }

@@ -53,6 +53,16 @@ pub(crate) enum AtomOp {
     Cas,
 }
 
+/// `atom` (`dst` given) and `red` of a vector: what each of its elements does.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct AtomVec {
+    pub(crate) op: AtomOp,
+    pub(crate) ty: Num,
+    pub(crate) dst: Option<Box<[Reg]>>,
+    pub(crate) addr: Addr,
+    pub(crate) src: Box<[Src]>,
+}
+
 /// `mbarrier.*` on shared memory (PTX ISA, "Parallel Synchronization: mbarrier").
 #[derive(Debug, Clone, PartialEq)]
 #[rustfmt::skip]

@@ -15,8 +15,8 @@ pub(crate) use math::{
     BoolOp, CarryOp, Cmp, Cvt, FloatBin, FloatMods, FloatTer, FloatUn, IntBin, IntTer, IntUn, Num,
     PrmtMode, Round,
 };
-pub(crate) use matrix::{Mma, MmaNum, MmaShape};
-pub(crate) use memory::{Access, AtomOp, Mbarrier, Ordering, Space};
+pub(crate) use matrix::{Elements, MatrixForm, Mma, MmaNum, MmaShape};
+pub(crate) use memory::{Access, AtomOp, AtomVec, Mbarrier, Ordering, Space};
 
 /// A loaded module: the kernels and the variables of one PTX text.
 #[derive(Debug, Clone, PartialEq)]
@@ -166,6 +166,8 @@ pub(crate) enum Op {
     Cvt { cvt: Cvt, dst: Reg, a: Src },
     /// `cvt` of two f32 into a packed pair: `a` becomes the upper half (PTX ISA, "cvt").
     CvtPair { cvt: Cvt, dst: Reg, a: Src, b: Src },
+    /// `cvt.pack`: two s32 clipped to `bits`, `a` above `b`, and `c` above both.
+    CvtPack { bits: u32, signed: bool, dst: Reg, a: Src, b: Src, c: Option<Src> },
 
     // --- comparison and selection ----------------------------------------------------------------
     /// `setp`, with the optional second predicate (the complement) and combination.
@@ -185,6 +187,8 @@ pub(crate) enum Op {
     St { access: Access, src: Box<[Src]>, addr: Addr },
     /// `atom` (`dst` given) and `red`.
     Atom { op: AtomOp, ty: Num, space: Space, order: Ordering, noftz: bool, dst: Option<Reg>, addr: Addr, b: Src, c: Option<Src> },
+    /// The same on two to eight neighbours in global memory, each for itself.
+    AtomVec(Box<AtomVec>),
     /// `prefetch`, `prefetchu`, `applypriority`, `discard` hints with an address: checked, otherwise nothing.
     Prefetch { space: Space, addr: Addr },
     /// `membar`, `fence` (proxy forms too).
@@ -214,7 +218,7 @@ pub(crate) enum Op {
     /// `match.sync`.
     Match { kind: MatchKind, ty: Num, dst: Reg, pred: Option<Pred>, a: Src, mask: Src },
     /// `redux.sync`.
-    Redux { op: ReduxOp, ty: Num, dst: Reg, a: Src, mask: Src },
+    Redux { op: ReduxOp, ty: Num, abs: bool, nan: bool, dst: Reg, a: Src, mask: Src },
     /// `activemask`.
     ActiveMask { dst: Reg },
     /// `elect.sync`.
@@ -225,10 +229,10 @@ pub(crate) enum Op {
     // --- matrix -----------------------------------------------------------------------------------
     /// `mma.sync`.
     Mma(Box<Mma>),
-    /// `ldmatrix` m8n8.b16: 1, 2 or 4 matrices.
-    LdMatrix { trans: bool, dst: Box<[Reg]>, addr: Addr },
-    /// `stmatrix` m8n8.b16.
-    StMatrix { trans: bool, src: Box<[Src]>, addr: Addr },
+    /// `ldmatrix`: 1, 2 or 4 matrices, or twice as many registers of tall ones.
+    LdMatrix { form: MatrixForm, dst: Box<[Reg]>, addr: Addr },
+    /// `stmatrix`: 1, 2 or 4 matrices.
+    StMatrix { form: MatrixForm, src: Box<[Src]>, addr: Addr },
     /// `movmatrix.trans`.
     MovMatrix { dst: Reg, a: Src },
 

@@ -4,9 +4,10 @@
 //! the host; on x86 and Arm they are plain loads and stores. Narrower stores replace part of a word
 //! atomically. Wider accesses are several words, and a racing reader may see some of them.
 
+use super::words::{HostPages, Words};
 use super::zeroed::zeroed_words;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 /// A range of device memory.
 pub(crate) struct Allocation {
@@ -18,7 +19,9 @@ pub(crate) struct Allocation {
     pub(crate) name: String,
     /// Kernels may not write it (`.const` variables).
     pub(crate) read_only: bool,
-    words: Box<[AtomicU32]>,
+    /// The host can write it at any time, so that all of it counts as written; it is not of the device.
+    pub(super) of_host: bool,
+    words: Words,
     /// One bit per byte, so one word for 32 bytes.
     init: Box<[AtomicU32]>,
     /// Makes 64-bit read-modify-write operations indivisible.
@@ -28,10 +31,20 @@ pub(crate) struct Allocation {
 impl Allocation {
     /// An allocation of zeroed, unwritten bytes; `None` if the host is out of memory.
     pub(super) fn new(base: u64, size: usize, name: String, read_only: bool) -> Option<Self> {
-        let words = zeroed_words(size.div_ceil(4))?;
+        let words = Words::zeroed(size.div_ceil(4))?;
         let init = zeroed_words(size.div_ceil(32))?;
-        let wide = Mutex::new(());
-        Some(Self { base, size: size as u64, name, read_only, words, init, wide })
+        let (wide, size) = (Mutex::new(()), size as u64);
+        Some(Self { base, size, name, read_only, of_host: false, words, init, wide })
+    }
+
+    /// The first `size` bytes of `pages`, at the address that they have for the host.
+    pub(super) fn of_host(pages: &Arc<HostPages>, size: usize, name: String) -> Option<Self> {
+        let init = zeroed_words(size.div_ceil(32))?;
+        let (base, words, wide) = (pages.address() as u64, Words::of(pages), Mutex::new(()));
+        let size = size as u64;
+        let made = Self { base, size, name, read_only: false, of_host: true, words, init, wide };
+        made.mark_range(0, size);
+        Some(made)
     }
 
     /// The word of a byte offset, which must be inside.

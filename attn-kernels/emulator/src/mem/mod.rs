@@ -4,7 +4,9 @@
 
 mod allocation;
 mod space;
+mod words;
 mod zeroed;
 
 pub(crate) use allocation::Allocation;
 pub(crate) use space::{AddressSpace, Place, Snapshot, Trouble};
+pub(crate) use words::HostPages;

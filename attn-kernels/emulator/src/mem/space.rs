@@ -1,7 +1,7 @@
 //! The address space: which allocation stands where, with guard space between, and which ranges were
 //! freed. Addresses are never given twice, so a stale pointer is always known as one.
 
-use super::Allocation;
+use super::{Allocation, HostPages};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 /// First address given out; far above the windows of shared, local and param memory.
@@ -96,8 +96,32 @@ impl AddressSpace {
         book.used += bytes;
         book.next = base + bytes + GUARD;
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
-        Arc::make_mut(&mut live).push(Arc::clone(&made));
+        // Mostly the last: only memory of the host stands at higher addresses.
+        let at = live.partition_point(|a| a.base < base);
+        Arc::make_mut(&mut live).insert(at, Arc::clone(&made));
         Ok(made)
+    }
+
+    /// Lets kernels reach the first `size` bytes of `pages`, at the host's own address.
+    pub(crate) fn map(&self, pages: &Arc<HostPages>, size: usize) -> Result<(), Trouble> {
+        let mut book = self.lock();
+        let full = Trouble::Full(self.total - book.used);
+        let name = format!("#{} of the host", book.count);
+        let made = Arc::new(Allocation::of_host(pages, size, name).ok_or(full)?);
+        let (base, end) = (made.base, made.base + made.size);
+        let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
+        let at = live.partition_point(|a| a.base < base);
+        // The host's addresses are not ours to choose: none of the device's stands there, but one
+        // could.
+        let before = at.checked_sub(1).is_some_and(|i| live[i].base + live[i].size > base);
+        if before || live.get(at).is_some_and(|next| next.base < end) {
+            return Err(full);
+        }
+        book.count += 1;
+        // The host's allocator, unlike this one, gives an address again.
+        book.freed.retain(|f| f.base >= end || f.base + f.size <= base);
+        Arc::make_mut(&mut live).insert(at, made);
+        Ok(())
     }
 
     /// Frees the allocation that starts at `base`; its name and range stay known.
@@ -106,7 +130,9 @@ impl AddressSpace {
         let mut live = self.live.write().unwrap_or_else(PoisonError::into_inner);
         let at = live.binary_search_by_key(&base, |a| a.base).map_err(|_| Trouble::Unknown)?;
         let gone = Arc::make_mut(&mut live).remove(at);
-        book.used -= gone.size;
+        if !gone.of_host {
+            book.used -= gone.size;
+        }
         book.freed.push(Freed { base, size: gone.size, name: gone.name.clone() });
         Ok(())
     }
@@ -168,5 +194,24 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(space.info(), (400, 1000));
         assert!(matches!(space.place(a + 8, 4), Place::Outside(Some((n, _, _, true))) if n == "a"));
+    }
+
+    #[test]
+    fn memory_of_the_host_keeps_its_address_and_takes_none_of_the_device() {
+        let space = AddressSpace::new(1000);
+        let pages = HostPages::new(5000).unwrap();
+        let base = pages.address() as u64;
+        space.map(&pages, 5000).unwrap();
+        let after = space.alloc(Some("after"), 8, 1, false).unwrap();
+        assert_eq!(space.info(), (992, 1000));
+        assert!(space.snapshot().is_sorted_by_key(|a| a.base) && after.base < base);
+        let Place::Inside(a, 4996) = space.place(base + 4996, 4) else { panic!("it is inside") };
+        assert!(a.written(4996, 4) && matches!(space.place(base + 4997, 4), Place::Outside(_)));
+        assert_eq!(space.map(&pages, 8), Err(Trouble::Full(992)), "it stands there already");
+        space.free(base).unwrap();
+        assert_eq!(space.info(), (992, 1000));
+        assert!(matches!(space.place(base, 4), Place::Outside(Some((_, _, 5000, true)))));
+        space.map(&pages, 8).unwrap();
+        assert!(matches!(space.place(base, 4), Place::Inside(..)), "an address may come again");
     }
 }

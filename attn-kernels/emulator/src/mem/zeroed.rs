@@ -1,22 +1,36 @@
 //! Zeroed words from the host's allocator, committed when they are first touched.
 
+use super::words::Page;
 use std::alloc::{Layout, alloc_zeroed};
 use std::sync::atomic::AtomicU32;
 
 /// `count` words of zero, or `None` if the host has not that much memory. Pages that nobody touches
 /// cost nothing, so a device may have more memory than the host.
 pub(super) fn zeroed_words(count: usize) -> Option<Box<[AtomicU32]>> {
+    // SAFETY: zero is a valid `AtomicU32`.
+    unsafe { zeroed(count) }
+}
+
+/// As [`zeroed_words`], in whole pages.
+pub(super) fn zeroed_pages(count: usize) -> Option<Box<[Page]>> {
+    // SAFETY: a page is an array of `AtomicU32`.
+    unsafe { zeroed(count) }
+}
+
+/// # Safety
+/// Bytes of zero must be a valid `T`.
+unsafe fn zeroed<T>(count: usize) -> Option<Box<[T]>> {
     if count == 0 {
         return Some(Box::new([]));
     }
-    let layout = Layout::array::<AtomicU32>(count).ok()?;
-    // SAFETY: the layout has a size above zero.
-    let pointer = unsafe { alloc_zeroed(layout) }.cast::<AtomicU32>();
+    let layout = Layout::array::<T>(count).ok()?;
+    // SAFETY: the layout has a size above zero: neither of the two callers' types is empty.
+    let pointer = unsafe { alloc_zeroed(layout) }.cast::<T>();
     if pointer.is_null() {
         return None;
     }
-    // SAFETY: the block was allocated by the global allocator with the layout of `[AtomicU32; count]`,
-    // zero is a valid `AtomicU32`, and nobody else holds the pointer.
+    // SAFETY: the block was allocated by the global allocator with the layout of `[T; count]`, zero is a
+    // valid `T` by the caller's word, and nobody else holds the pointer.
     Some(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(pointer, count)) })
 }
 

@@ -36,7 +36,7 @@ mod tests;
 pub(crate) use approx::{f32_div_approx, f32_ex2, f32_rsqrt};
 pub(crate) use cvt::{cvt, cvt_pair};
 pub(crate) use float::{compare, float_bin, float_ter, float_un, testp};
-pub(crate) use fragment::m8n8_element;
+pub(crate) use fragment::{m8n8_element, matrix_byte, stored_byte};
 pub(crate) use half::{Bf16, F16, half_add, half_fma, half_mul, half_sub, halves, halves3};
 pub(crate) use matrix::{MmaForm, mma, mma_f64};
 pub(crate) use narrow::{

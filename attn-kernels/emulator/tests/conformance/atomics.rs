@@ -169,3 +169,95 @@ fn loops_around_cas() {
     data.iter().for_each(|x| want[(x & 15) as usize] += 1);
     assert_eq!(Program::new(256, body).output(&device, &data, 16), want);
 }
+
+/// Vectors of floats in global memory (sm_90): each thread's own place, old and new values.
+#[test]
+fn vectors() {
+    let device = device();
+    type Of = fn(f32) -> u64;
+    let half: Of = |x| half::f16::from_f32(x).to_bits().into();
+    let brain: Of = |x| half::bf16::from_f32(x).to_bits().into();
+    let single: Of = |x| x.to_bits().into();
+    for (ty, bits, count, of) in [
+        ("f32", 32, 2, single),
+        ("f32", 32, 4, single),
+        ("f16", 16, 2, half),
+        ("f16", 16, 4, half),
+        ("f16", 16, 8, half),
+        ("bf16", 16, 2, brain),
+        ("bf16", 16, 4, brain),
+        ("bf16", 16, 8, brain),
+        ("f16x2", 32, 2, half),
+        ("f16x2", 32, 4, half),
+        ("bf16x2", 32, 2, brain),
+        ("bf16x2", 32, 4, brain),
+    ] {
+        let ops: &[&str] = if ty == "f32" { &["add"] } else { &["add", "min", "max"] };
+        for op in ops {
+            let noftz = if ty == "f32" { "" } else { ".noftz" };
+            let per = if ty.ends_with("x2") { 2 } else { 1 };
+            let words = bits * count / 32;
+            // Numbers that are exact in all of the types, no two alike in a vector.
+            let old = |lane: usize, i: usize| (lane * 3 + i) as f32 - 40.0;
+            let new = |lane: usize, i: usize| 9.0 - (lane + 5 * i) as f32;
+            let vector = |of_lane: &dyn Fn(usize, usize) -> f32, lane: usize| -> Vec<u32> {
+                let width = bits / per;
+                let items: Vec<u64> = (0..count * per).map(|i| of(of_lane(lane, i))).collect();
+                let per_word = 32 / width;
+                let word = |part: &[u64]| part.iter().rev().fold(0, |w, x| w << (width % 32) | x);
+                items.chunks(per_word).map(|part| word(part) as u32).collect()
+            };
+            let (prefix, load) = if bits == 16 { ("h", "b16") } else { ("r", "b32") };
+            let step = bits / 8;
+            let mut body = format!(
+                "mul.wide.u32 %l0, %me, {0};\nadd.u64 %l1, %out, %l0;\nadd.u64 %l2, %in, %l0;\n\
+                 add.u64 %l3, %l2, {1};\n",
+                4 * words,
+                32 * 4 * words
+            );
+            // The place is in the output; what is added follows what stands there first.
+            for word in 0..words {
+                body += &format!(
+                    "ld.global.b32 %r40, [%l2+{0}];\nst.global.b32 [%l1+{0}], %r40;\n",
+                    4 * word
+                );
+            }
+            for i in 0..count {
+                body += &format!("ld.global.{load} %{prefix}{}, [%l3+{}];\n", 10 + i, step * i);
+            }
+            let list = |from: usize| {
+                let names: Vec<String> =
+                    (from..from + count).map(|i| format!("%{prefix}{i}")).collect();
+                names.join(", ")
+            };
+            body += &format!(
+                "atom.global.{op}{noftz}.v{count}.{ty} {{{}}}, [%l1], {{{}}};\n\
+                 red.relaxed.gpu.global.{op}{noftz}.v{count}.{ty} [%l1], {{{}}};\n",
+                list(20),
+                list(10),
+                list(10)
+            );
+            for i in 0..count {
+                let at = 32 * 4 * words + step * i;
+                body += &format!("st.global.{load} [%l1+{at}], %{prefix}{};\n", 20 + i);
+            }
+            let input: Vec<u32> = (0..32)
+                .flat_map(|lane| vector(&old, lane))
+                .chain((0..32).flat_map(|lane| vector(&new, lane)))
+                .collect();
+            let got = Program::new(32, &body).output(&device, &input, 64 * words);
+            let apply = |a: f32, b: f32| match *op {
+                "add" => a + b,
+                "min" => a.min(b),
+                _ => a.max(b),
+            };
+            let twice =
+                |lane: usize, i: usize| apply(apply(old(lane, i), new(lane, i)), new(lane, i));
+            let want: Vec<u32> = (0..32)
+                .flat_map(|lane| vector(&twice, lane))
+                .chain((0..32).flat_map(|lane| vector(&old, lane)))
+                .collect();
+            assert_eq!(got, want, "{op} v{count} {ty}");
+        }
+    }
+}

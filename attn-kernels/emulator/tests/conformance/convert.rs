@@ -2,7 +2,7 @@
 
 use crate::common::check::{self, Checker, Same, bits};
 use crate::common::exact::{BF16, F16, F32, F64, Format, MODES, Mode};
-use crate::common::values::{Row, cut, floats32, floats64, halves, ints, ones};
+use crate::common::values::{Row, cut, floats32, floats64, halves, ints, ones, triples};
 
 const INTS: [(&str, u32, bool); 8] = [
     ("u8", 8, false),
@@ -334,5 +334,28 @@ fn integral_values() {
             if F32.is_nan(a) || F32.negative(a) { 0 } else { a.min(0x3f80_0000) }
         },
     );
+    t.finish();
+}
+
+/// `cvt.pack`: the first operand stands above the second, what is left of the third above both.
+#[test]
+fn packed_integers() {
+    let mut t = Checker::new();
+    let rows = triples(&ints(32), &ints(32), &ints(32), 400);
+    for (name, bits) in [("16", 16), ("8", 8), ("4", 4), ("2", 2)] {
+        for (sign, least, most) in
+            [("u", 0, (1_i64 << bits) - 1), ("s", -(1 << (bits - 1)), (1 << (bits - 1)) - 1)]
+        {
+            let clip = |x: u64| i64::from(x as u32 as i32).clamp(least, most) as u64;
+            let field = |x: u64| clip(x) & ((1 << bits) - 1);
+            let (third, ins) = if bits == 16 { ("", "rr") } else { (", $c", "rrr") };
+            let ty = if bits == 16 { "s32" } else { "s32.b32" };
+            let body = format!("cvt.pack.sat.{sign}{name}.{ty} $d, $a, $b{third};");
+            t.one(&body, ins, "r", &rows, check::bits, |[a, b, c, _]| {
+                let above = if bits == 16 { 0 } else { c << (2 * bits) };
+                (above | field(a) << bits | field(b)) & 0xffff_ffff
+            });
+        }
+    }
     t.finish();
 }

@@ -16,6 +16,7 @@ mod float;
 mod fragments;
 mod half_precision;
 mod matrix;
+mod matrix_bytes;
 mod mbarriers;
 mod memory;
 mod permute;

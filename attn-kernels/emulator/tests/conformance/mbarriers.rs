@@ -147,3 +147,26 @@ fn copies_that_arrive() {
         assert_eq!(got, want, "{form}");
     }
 }
+
+/// Without `.shared` the address is a generic one.
+#[test]
+fn generic_addresses() {
+    let device = device();
+    let body = ".shared .align 8 .b8 bar[8];\n.shared .align 128 .b8 place[2048];\nmov.u64 %l20, bar;\n\
+                cvta.shared.u64 %l21, %l20;\nmov.u32 %r61, place;\nsetp.eq.u32 %p15, %me, 0;\n\
+                @%p15 mbarrier.init.b64 [%l21], 128;\nbar.sync 0;\n\
+                mad.lo.u32 %r1, %me, 16, %r61;\nmul.wide.u32 %l0, %me, 16;\nadd.u64 %l1, %in, %l0;\n\
+                cp.async.cg.shared.global [%r1], [%l1], 16;\n\
+                cp.async.mbarrier.arrive.b64 [%l21];\n@%p15 mbarrier.expect_tx.relaxed.cta.b64 [%l21], 8;\n\
+                mbarrier.arrive.b64 %l9, [%l21];\n@%p15 mbarrier.complete_tx.relaxed.cta.b64 [%l21], 8;\n\
+                WAIT:\nmbarrier.try_wait.b64 %p0, [%l21], %l9;\n@!%p0 bra WAIT;\n\
+                mbarrier.test_wait.parity.b64 %p1, [%l21], 0;\nselp.u32 %r4, 1, 0, %p1;\n\
+                mov.u32 %r2, 127;\nsub.u32 %r2, %r2, %me;\nmad.lo.u32 %r2, %r2, 16, %r61;\n\
+                ld.shared.u32 %r3, [%r2+8];\nadd.u32 %r3, %r3, %r4;\nst.global.u32 [%dst], %r3;\n\
+                bar.sync 0;\n@%p15 mbarrier.inval.b64 [%l21];\n\
+                @%p15 mbarrier.init.b64 [%l21], 1;\n@%p15 mbarrier.arrive_drop.b64 %l9, [%l21];";
+    let data: Vec<u32> = (0..512).map(|i| i * 7).collect();
+    let got = Program::new(128, body).output(&device, &data, 128);
+    let want: Vec<u32> = (0..128).map(|me| data[(127 - me) * 4 + 2] + 1).collect();
+    assert_eq!(got, want);
+}

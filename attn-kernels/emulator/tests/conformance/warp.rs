@@ -2,7 +2,7 @@
 //! reductions; divergence and reconvergence; special registers (PTX ISA, "shfl.sync", "vote.sync",
 //! "match.sync", "redux.sync", "activemask", "elect.sync", "Special Registers").
 
-use crate::common::launch::device;
+use crate::common::launch::{device, device_with};
 use crate::common::program::Program;
 use crate::common::values::{Random, ints};
 
@@ -176,6 +176,60 @@ fn reductions() {
             for lane in 0..32 {
                 assert_eq!(got[lane], all, "{op} lane {lane}");
                 assert_eq!(got[32 + lane], if lane < 20 { all } else { part }, "{op} lane {lane}");
+            }
+        }
+    }
+}
+
+/// Of f32 (sm_100a): NaNs are left out, or win; magnitudes alone.
+#[test]
+fn reductions_of_floats() {
+    let profile = cuda_emulator::Profile::sm_100();
+    let device = device_with(cuda_emulator::DeviceConfig { profile, ..Default::default() });
+    let mut random = Random(5);
+    let nan = f32::from_bits(0xffc0_1234);
+    let specials =
+        [nan, f32::INFINITY, f32::NEG_INFINITY, 0.0, -0.0, f32::from_bits(1), f32::MAX, f32::MIN];
+    for (max, op) in [(false, "min"), (true, "max")] {
+        for (abs, wins) in [(false, false), (true, false), (false, true), (true, true)] {
+            let suffix =
+                format!("{}{}", if abs { ".abs" } else { "" }, if wins { ".NaN" } else { "" });
+            let body = format!(
+                "ld.global.f32 %r0, [%src];\nredux.sync.{op}{suffix}.f32 %r1, %r0, 0xffffffff;\n\
+                 st.global.f32 [%dst], %r1;\nsetp.ge.u32 %p0, %me, 20;\n\
+                 @%p0 redux.sync.{op}{suffix}.f32 %r1, %r0, 0xfff00000;\nst.global.f32 [%dst+128], %r1;"
+            );
+            for round in 0..5 {
+                let input: Vec<f32> = (0..32)
+                    .map(|lane| match round {
+                        0 => nan,
+                        1 => specials[(lane * 5 + 1) % specials.len()],
+                        2 if lane == 25 => nan,
+                        _ => f32::from_bits(random.next() as u32 & 0xbfff_ffff),
+                    })
+                    .collect();
+                let reduce = |of: &[f32]| {
+                    let of = of.iter().map(|x| if abs { x.abs() } else { *x });
+                    if of.clone().all(f32::is_nan) || wins && of.clone().any(f32::is_nan) {
+                        return 0x7fff_ffff;
+                    }
+                    // The total order has -0 below +0, as PTX.
+                    let numbers = of.filter(|x| !x.is_nan());
+                    let best = if max {
+                        numbers.max_by(f32::total_cmp)
+                    } else {
+                        numbers.min_by(f32::total_cmp)
+                    };
+                    best.expect("a number").to_bits()
+                };
+                let program = Program { target: "sm_100a", ..Program::new(32, &body) };
+                let got = program.output(&device, &input, 64);
+                let (all, part) = (reduce(&input), reduce(&input[20..]));
+                for lane in 0..32 {
+                    assert_eq!(got[lane], all, "{op}{suffix} round {round} lane {lane}");
+                    let want = if lane < 20 { all } else { part };
+                    assert_eq!(got[32 + lane], want, "{op}{suffix} round {round} lane {lane}");
+                }
             }
         }
     }

@@ -14,7 +14,7 @@ pub(crate) fn main() -> Result<(), DriverError> {
     assert_ne!(context.uuid()?.bytes, [0; 16]);
     assert_eq!(context.attribute(CU_DEVICE_ATTRIBUTE_WARP_SIZE)?, 32);
     assert_eq!(context.attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?, 132);
-    assert_eq!(context.attribute(CU_DEVICE_ATTRIBUTE_MANAGED_MEMORY)?, 0);
+    assert_eq!(context.attribute(CU_DEVICE_ATTRIBUTE_COOPERATIVE_LAUNCH)?, 0);
     assert!(context.has_async_alloc());
 
     let module = crate::kernels(&context)?;

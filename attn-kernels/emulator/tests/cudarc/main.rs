@@ -19,6 +19,7 @@ mod ex11_callbacks;
 mod ex12_pitched;
 mod ex13_contexts;
 mod ex14_threads;
+mod ex16_managed;
 mod gate;
 
 use cudarc::driver::{CudaContext, CudaModule, DriverError, sys};
@@ -106,6 +107,14 @@ fn ex06_pinned_memory_is_read_when_the_copy_runs() {
     for mode in ["async", "lazy"] {
         let test = "ex06_pinned_memory_is_read_when_the_copy_runs";
         emulated::run(test, &[(STREAMS, mode)], ex06_pinned::read_late);
+    }
+}
+
+#[test]
+fn ex06_mapped() {
+    for mode in MODES {
+        let said = emulated::run("ex06_mapped", &[(STREAMS, mode)], ex06_pinned::mapped);
+        assert!(said.contains("of freed allocation #1 of the host"), "{mode}: {said}");
     }
 }
 
@@ -201,4 +210,11 @@ fn ex15_report() {
     // 1000 loads of x and of y, 4 bytes each; in 32-byte sectors, 125 for each of the two.
     let loads = "\"global_load\":{\"requests\":64,\"bytes\":8000,\"sectors\":250}";
     assert!(lines[0].contains(loads), "{}", lines[0]);
+}
+
+#[test]
+fn ex16_managed() {
+    for mode in MODES {
+        emulated::run("ex16_managed", &[(STREAMS, mode)], ex16_managed::main);
+    }
 }

@@ -7,6 +7,7 @@ mod common;
 mod barriers;
 mod copies;
 mod limits;
+mod mbarriers;
 mod memory;
 mod races;
 mod seeded;

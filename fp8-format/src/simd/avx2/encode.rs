@@ -139,7 +139,7 @@ fn round<const MANTISSA_BITS: i32>(x: __m256, limit: __m256, min_exponent: i32) 
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn nan_lanes(x: __m256) -> __m256i {
+pub(super) fn nan_lanes(x: __m256) -> __m256i {
     _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(x, x))
 }
 

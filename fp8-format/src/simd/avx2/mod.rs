@@ -10,6 +10,8 @@
 pub(super) mod absmax;
 mod decode;
 mod encode;
+mod halves;
+mod halves_decode;
 pub(super) mod slices;
 mod streams;
 mod wide;

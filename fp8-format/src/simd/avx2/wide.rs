@@ -82,6 +82,17 @@ pub(super) fn store_decoded<S: Source, const STREAM: bool>(
     }
 }
 
+/// Writes sixteen elements of two bytes, `STREAM` as above.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn store_halves<S: Source, const STREAM: bool>(x: __m256i, dst: &mut [S; 16]) {
+    const { assert!(size_of::<S>() >= 2) };
+    let dst = dst.as_mut_ptr().cast::<u8>();
+    debug_assert!(!STREAM || dst.addr().is_multiple_of(32));
+    // SAFETY: sixteen elements of at least two bytes are no less than the 32 that are written.
+    unsafe { store_bytes::<STREAM>(dst, x) }
+}
+
 /// Writes 32 bytes.
 ///
 /// # Safety
@@ -144,7 +155,7 @@ pub(super) fn load32<S: Source>(src: &[S; 32]) -> ([__m256; 4], __m256i) {
 /// 32 elements of two bytes.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn load_halves<S: Source>(src: &[S; 32]) -> [__m256i; 2] {
+pub(super) fn load_halves<S: Source>(src: &[S; 32]) -> [__m256i; 2] {
     const { assert!(size_of::<S>() >= 2) };
     let src = src.as_ptr().cast::<__m256i>();
     // SAFETY: the array has at least the 64 bytes that two unaligned loads read.
@@ -212,6 +223,6 @@ pub(super) fn in_order<S: Source>(bytes: __m256i) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn order_dwords(bytes: __m256i) -> __m256i {
+pub(super) fn order_dwords(bytes: __m256i) -> __m256i {
     _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7))
 }

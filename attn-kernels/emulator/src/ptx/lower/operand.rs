@@ -296,6 +296,19 @@ impl<'a> Line<'_, '_, 'a> {
         }
     }
 
+    /// `[…]` of an instruction that is for shared memory, which it says (`explicit`), or takes a generic
+    /// address of.
+    pub(super) fn shared_addr(&mut self, index: usize, explicit: bool) -> Result<Addr, PtxError> {
+        if explicit {
+            return Ok(self.addr(index, Space::Shared)?.0);
+        }
+        match self.addr(index, Space::Generic)? {
+            (addr, Space::Shared) => Ok(addr),
+            (addr, Space::Generic) => Ok(Addr { generic: true, ..addr }),
+            _ => Err(self.invalid(format!("operand {} does not lie in .shared", index + 1))),
+        }
+    }
+
     /// `[…]` in `space`. Returns where it really is: generic addresses of named variables become
     /// accesses of their space, and `.param` of device functions is local memory.
     pub(super) fn addr(&mut self, index: usize, space: Space) -> Result<(Addr, Space), PtxError> {
@@ -325,20 +338,20 @@ impl<'a> Line<'_, '_, 'a> {
                     );
                     return Err(self.invalid(what));
                 }
-                Ok((Addr { base: Src::Reg(reg), offset }, space))
+                Ok((Addr { base: Src::Reg(reg), offset, generic: false }, space))
             }
             Binding::Slot(slot) if slot.call => {
                 if space != Space::Param {
                     let what = format!("`{name}` is in .param");
                     return Err(self.invalid(what));
                 }
-                Ok((Addr { base: Src::Imm(slot.offset), offset }, slot.space))
+                Ok((Addr { base: Src::Imm(slot.offset), offset, generic: false }, slot.space))
             }
             Binding::Slot(slot) if !wrong(slot.space) => {
-                Ok((Addr { base: Src::Imm(slot.offset), offset }, slot.space))
+                Ok((Addr { base: Src::Imm(slot.offset), offset, generic: false }, slot.space))
             }
             Binding::Module(variable, found) if !wrong(found) => {
-                Ok((Addr { base: Src::Variable(variable, 0), offset }, found))
+                Ok((Addr { base: Src::Variable(variable, 0), offset, generic: false }, found))
             }
             Binding::Slot(_) | Binding::Module(..) => {
                 let what = format!("`{name}` lies in another state space");

@@ -269,7 +269,7 @@ fn comparisons() {
 #[test]
 fn memory() {
     let weak = |space, ty| Access { space, ty, nc: false, order: Ordering::Weak };
-    let at = |base, offset| Addr { base, offset };
+    let at = |base, offset| Addr { base, offset, generic: false };
     assert_eq!(
         op("ld.global.nc.v2.u8 {%rs1, _}, [%rd1+-8];"),
         Op::Ld {
@@ -378,9 +378,17 @@ fn warps_matrices_barriers() {
     assert_eq!(
         op("ldmatrix.sync.aligned.m8n8.x2.trans.shared.b16 {%r1,%r2}, [sh+32];"),
         Op::LdMatrix {
-            trans: true,
+            form: MatrixForm { elements: Elements::B16, trans: true, tall: false },
             dst: [r(0), r(1)].into(),
-            addr: Addr { base: Src::Imm(0), offset: 32 }
+            addr: Addr { base: Src::Imm(0), offset: 32, generic: false }
+        }
+    );
+    assert_eq!(
+        op("ldmatrix.sync.aligned.m8n8.x1.b16 {%r2}, [%rd1];"),
+        Op::LdMatrix {
+            form: MatrixForm { elements: Elements::B16, trans: false, tall: false },
+            dst: [r(0)].into(),
+            addr: Addr { base: Src::Reg(Reg::R64(0)), offset: 0, generic: true }
         }
     );
     assert_eq!(

@@ -109,7 +109,7 @@ fn calls_are_inlined() {
     let local = Access { space: Space::Local, ty: Num::U32, nc: false, order: Ordering::Weak };
     // st a, ld in, setp, bra, st out, bra end, st out, ld b: the last ret falls through.
     assert_eq!(k.code.len(), 17);
-    let addr = |offset| Addr { base: Src::Imm(offset), offset: 0 };
+    let addr = |offset| Addr { base: Src::Imm(offset), offset: 0, generic: false };
     assert_eq!(
         k.code[1].op,
         Op::Ld { access: local, dst: [Some(Reg::R32(1))].into(), addr: addr(0) }

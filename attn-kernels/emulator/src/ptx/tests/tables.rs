@@ -65,6 +65,24 @@ fn refuses_what_is_newer_than_the_target_or_the_version() {
             ("8.1", "sm_89"),
             "sm_90",
         ),
+        (
+            "ldmatrix.sync.aligned.m16n16.x2.trans.shared.b8 {%r1,%r2,%r3,%r4}, [%r5];",
+            ("8.6", "sm_100a"),
+            ("8.6", "sm_100"),
+            "sm_100a",
+        ),
+        (
+            "ldmatrix.sync.aligned.m8n16.x4.b8x16.b4x16_p64 {%r1,%r2,%r3,%r4}, [%rd5];",
+            ("8.7", "sm_120a"),
+            ("8.7", "sm_120"),
+            "sm_120a",
+        ),
+        (
+            "stmatrix.sync.aligned.m16n8.x4.trans.shared::cta.b8 [%r5], {%r1,%r2,%r3,%r4};",
+            ("8.6", "sm_100a"),
+            ("8.6", "sm_90a"),
+            "sm_100",
+        ),
         ("mbarrier.inval.shared.b64 [sh];", ("7.0", "sm_80"), ("7.0", "sm_75"), "sm_80"),
         (
             "mbarrier.try_wait.shared.b64 %p1, [sh], %rd1;",

@@ -36,10 +36,10 @@ pub(super) fn cp(line: &mut Line<'_, '_, '_>) -> Lowered {
     if line.flag("mbarrier") {
         line.need(&[("arrive", ())])?;
         let noinc = line.flag("noinc");
-        line.need(SHARED)?;
+        let shared = line.pick(SHARED).is_some();
         line.ty("b64")?;
         line.end(1..=1)?;
-        let (bar, _) = line.addr(0, Space::Shared)?;
+        let bar = line.shared_addr(0, shared)?;
         return Ok(Op::CpAsyncMbarrier { noinc, bar });
     }
     let cg = line.need(&[("ca", false), ("cg", true)])?;

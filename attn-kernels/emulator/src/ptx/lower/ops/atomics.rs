@@ -3,7 +3,7 @@
 use super::super::line::Line;
 use super::Lowered;
 use super::memory::{hints, policy, scope};
-use crate::isa::{AtomOp, Num, Op, Ordering, Space};
+use crate::isa::{AtomOp, AtomVec, Num, Op, Ordering, Space};
 use crate::ptx::ast::Kind;
 
 const OPERATIONS: &[(&str, AtomOp)] = &[
@@ -43,6 +43,9 @@ pub(super) fn atom(line: &mut Line<'_, '_, '_>) -> Lowered {
         .unwrap_or(Space::Generic);
     let op = line.need(if returns { OPERATIONS } else { &OPERATIONS[..8] })?;
     let hint = hints(line)?;
+    if let Some(count) = line.pick(&[("v2", 2), ("v4", 4), ("v8", 8)]) {
+        return vector(line, op, space, count, hint);
+    }
     let noftz = op == AtomOp::Add && line.flag("noftz");
     let ty = line.ty(match op {
         AtomOp::Add => "u32 s32 u64 f32 f64 f16 f16x2 bf16 bf16x2",
@@ -80,4 +83,56 @@ pub(super) fn atom(line: &mut Line<'_, '_, '_>) -> Lowered {
         policy(line, operands - 1)?;
     }
     Ok(Op::Atom { op, ty: ty.num, space, order, noftz, dst, addr, b, c })
+}
+
+/// `.v2 .v4 .v8`: at most 16 bytes of floats in global memory.
+fn vector(
+    line: &mut Line<'_, '_, '_>,
+    op: AtomOp,
+    space: Space,
+    count: usize,
+    hint: bool,
+) -> Lowered {
+    let returns = line.opcode() == "atom";
+    let noftz = line.flag("noftz");
+    let ty = line.ty(match op {
+        AtomOp::Add => "f32 f16 f16x2 bf16 bf16x2",
+        AtomOp::Min | AtomOp::Max => "f16 f16x2 bf16 bf16x2",
+        _ => return Err(line.invalid("vectors have .add .min .max")),
+    })?;
+    if ty.is_half() != noftz {
+        return Err(line.invalid(".noftz goes with f16 and bf16, and only with them"));
+    }
+    if ty.bits() as usize * count > 128 {
+        return Err(line.invalid(format!("{count} elements of {} bits", ty.bits())));
+    }
+    if space != Space::Global {
+        return Err(line.unsupported(format!("{} of vectors other than .global", line.opcode())));
+    }
+    let first = usize::from(returns);
+    let operands = first + 2 + usize::from(hint);
+    line.end(operands..=operands)?;
+    line.since(&format!("{} of vectors", line.opcode()), 90, (8, 1))?;
+    let sized = |items: usize, line: &Line<'_, '_, '_>| {
+        if items == count {
+            return Ok(());
+        }
+        Err(line.invalid(format!("a vector of {items}, not of {count}")))
+    };
+    let mut dst = None;
+    if returns {
+        let items = line.vector(0)?;
+        sized(items.len(), line)?;
+        let registers: Result<Vec<_>, _> = items.iter().map(|item| line.dst_of(item, ty)).collect();
+        dst = Some(registers?.into());
+    }
+    let (addr, _) = line.addr(first, space)?;
+    let items = line.vector(first + 1)?;
+    sized(items.len(), line)?;
+    let src: Result<Vec<_>, _> = items.iter().map(|item| line.src_reg_of(item, ty)).collect();
+    let src = src?.into();
+    if hint {
+        policy(line, operands - 1)?;
+    }
+    Ok(Op::AtomVec(Box::new(AtomVec { op, ty: ty.num, dst, addr, src })))
 }

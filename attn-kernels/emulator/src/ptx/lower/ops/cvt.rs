@@ -15,13 +15,46 @@ const INTEGRAL: &[(&str, Round)] =
 
 pub(super) fn cvt(line: &mut Line<'_, '_, '_>) -> Lowered {
     if line.flag("pack") {
-        return Err(line.unsupported("cvt.pack"));
+        return pack(line);
+    }
+    if line.has("rs") {
+        return Err(line.unsupported("cvt.rs (stochastic rounding)"));
     }
     let missing = "a type is missing";
     let to = line.any_ty().ok_or_else(|| line.invalid(missing))?;
     let from = line.any_ty().ok_or_else(|| line.invalid(missing))?;
     let plain = |ty: Ty| PLAIN.split(' ').any(|name| name == ty.name);
     if plain(to) && plain(from) { scalar(line, to, from) } else { packed(line, to, from) }
+}
+
+/// `cvt.pack.sat.TYPE.s32`, with a third operand of `.b32` that the narrow types are put below.
+fn pack(line: &mut Line<'_, '_, '_>) -> Lowered {
+    if !line.flag("sat") {
+        return Err(line.invalid(".sat is missing"));
+    }
+    let (bits, signed) = line.need(&[
+        ("u16", (16, false)),
+        ("s16", (16, true)),
+        ("u8", (8, false)),
+        ("s8", (8, true)),
+        ("u4", (4, false)),
+        ("s4", (4, true)),
+        ("u2", (2, false)),
+        ("s2", (2, true)),
+    ])?;
+    line.ty("s32")?;
+    let narrow = bits < 16;
+    if narrow {
+        line.ty("b32")?;
+    }
+    line.in_order(if narrow { &["s32", "b32"] } else { &["s32"] })?;
+    let operands = 3 + usize::from(narrow);
+    line.end(operands..=operands)?;
+    line.since("cvt.pack", if bits < 8 { 75 } else { 72 }, (6, 5))?;
+    let dst = line.dst(0, Ty::B32)?;
+    let (a, b) = (line.src(1, Ty::S32)?, line.src(2, Ty::S32)?);
+    let c = if narrow { Some(line.src(3, Ty::B32)?) } else { None };
+    Ok(Op::CvtPack { bits, signed, dst, a, b, c })
 }
 
 fn scalar(line: &mut Line<'_, '_, '_>, to: Ty, from: Ty) -> Lowered {

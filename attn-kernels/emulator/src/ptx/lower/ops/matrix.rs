@@ -4,7 +4,7 @@
 use super::super::line::Line;
 use super::super::types::Ty;
 use super::Lowered;
-use crate::isa::{Mma, MmaNum, MmaShape, Num, Op, Space, Src};
+use crate::isa::{Elements, MatrixForm, Mma, MmaNum, MmaShape, Num, Op, Src};
 use crate::ptx::PtxError;
 use crate::ptx::ast::{Kind, Operand};
 
@@ -173,46 +173,80 @@ fn registers<'a>(
     Err(line.invalid(format!("operand {} has {} registers, not {count}", index + 1, items.len())))
 }
 
-/// The common part of `ldmatrix` and `stmatrix`: the number of matrices, and `.trans`.
-fn matrices(line: &mut Line<'_, '_, '_>) -> Result<(usize, bool), PtxError> {
+/// The common part of `ldmatrix` and `stmatrix`: the number of matrices, their form, and whether
+/// `.shared` is said.
+struct Matrices {
+    count: usize,
+    form: MatrixForm,
+    shared: bool,
+}
+
+fn matrices(
+    line: &mut Line<'_, '_, '_>,
+    shapes: &[(&str, (u8, u8))],
+) -> Result<Matrices, PtxError> {
     for name in ["sync", "aligned"] {
         if !line.flag(name) {
             return Err(line.invalid(format!(".{name} is missing")));
         }
     }
-    if !line.flag("m8n8") {
-        return Err(line.unsupported(format!("{} other than .m8n8.b16", line.opcode())));
-    }
+    let shape = line.need(shapes)?;
     let count = line.need(&[("x1", 1), ("x2", 2), ("x4", 4)])?;
     let trans = line.flag("trans");
-    if line.pick(&[("shared", ()), ("shared::cta", ())]).is_none() {
-        return Err(line.unsupported(format!("{} without .shared", line.opcode())));
-    }
-    line.ty("b16")?;
+    let shared = line.pick(&[("shared", ()), ("shared::cta", ())]).is_some();
+    let elements = if line.flag("b8x16") {
+        line.need(&[("b6x16_p32", Elements::B6), ("b4x16_p64", Elements::B4)])?
+    } else if line.ty("b16 b8")?.bits() == 16 {
+        Elements::B16
+    } else {
+        Elements::B8
+    };
     line.end(2..=2)?;
-    Ok((count, trans))
+    let packed = matches!(elements, Elements::B6 | Elements::B4);
+    let (fits, rule) = match shape {
+        (8, 8) => (elements == Elements::B16, ".m8n8 is for .b16"),
+        (8, _) => (packed && !trans, ".m8n16 is for .b8x16, without .trans"),
+        (_, 16) => (elements != Elements::B16 && trans, ".m16n16 is for bytes, with .trans"),
+        _ => (elements == Elements::B8 && trans, ".m16n8 is for .b8, with .trans"),
+    };
+    if !fits {
+        return Err(line.invalid(rule));
+    }
+    let tall = shape == (16, 16);
+    if tall && count == 4 {
+        return Err(line.invalid(".m16n16 is for .x1 and .x2"));
+    }
+    if elements != Elements::B16 {
+        let what = format!("{} of bytes", line.opcode());
+        line.since(&what, 100, (8, 6))?;
+        line.specific(&what)?;
+    }
+    Ok(Matrices { count, form: MatrixForm { elements, trans, tall }, shared })
 }
 
 pub(super) fn ldmatrix(line: &mut Line<'_, '_, '_>) -> Lowered {
-    let (count, trans) = matrices(line)?;
+    let shapes = [("m8n8", (8, 8)), ("m8n16", (8, 16)), ("m16n16", (16, 16))];
+    let Matrices { count, form, shared } = matrices(line, &shapes)?;
     line.since("ldmatrix", 75, (6, 5))?;
+    let count = if form.tall { 2 * count } else { count };
     let mut dst = Vec::with_capacity(count);
     for item in registers(line, 0, count)? {
         dst.push(line.dst_of(item, Ty::B32)?);
     }
-    let (addr, _) = line.addr(1, Space::Shared)?;
-    Ok(Op::LdMatrix { trans, dst: dst.into(), addr })
+    let addr = line.shared_addr(1, shared)?;
+    Ok(Op::LdMatrix { form, dst: dst.into(), addr })
 }
 
 pub(super) fn stmatrix(line: &mut Line<'_, '_, '_>) -> Lowered {
-    let (count, trans) = matrices(line)?;
+    let shapes = [("m8n8", (8, 8)), ("m16n8", (16, 8))];
+    let Matrices { count, form, shared } = matrices(line, &shapes)?;
     line.since("stmatrix", 90, (7, 8))?;
-    let (addr, _) = line.addr(0, Space::Shared)?;
+    let addr = line.shared_addr(0, shared)?;
     let mut src = Vec::with_capacity(count);
     for item in registers(line, 1, count)? {
         src.push(line.src_reg_of(item, Ty::B32)?);
     }
-    Ok(Op::StMatrix { trans, src: src.into(), addr })
+    Ok(Op::StMatrix { form, src: src.into(), addr })
 }
 
 pub(super) fn movmatrix(line: &mut Line<'_, '_, '_>) -> Lowered {

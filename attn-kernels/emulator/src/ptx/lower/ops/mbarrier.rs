@@ -4,13 +4,13 @@ use super::super::line::Line;
 use super::super::types::Ty;
 use super::Lowered;
 use super::memory::scope;
-use crate::isa::{Mbarrier, Op, Space};
+use crate::isa::{Mbarrier, Op};
 use crate::ptx::PtxError;
 
 const SHARED: &[(&str, ())] = &[("shared", ()), ("shared::cta", ())];
 
-/// `.sem.scope`, and the space, which must be said: generic addresses of mbarriers are not there.
-fn place(line: &mut Line<'_, '_, '_>, orders: &[(&str, ())]) -> Result<(), PtxError> {
+/// `.sem.scope`, and whether the space is said; if not, the address is a generic one.
+fn place(line: &mut Line<'_, '_, '_>, orders: &[(&str, ())]) -> Result<bool, PtxError> {
     let relaxed = line.has("relaxed");
     if line.pick(orders).is_some() {
         if relaxed {
@@ -27,10 +27,8 @@ fn place(line: &mut Line<'_, '_, '_>, orders: &[(&str, ())]) -> Result<(), PtxEr
     if line.has("shared::cluster") {
         return Err(line.unsupported("mbarrier of another CTA (.shared::cluster)"));
     }
-    if line.pick(SHARED).is_none() {
-        return Err(line.unsupported("mbarrier without .shared::cta"));
-    }
-    line.ty("b64").map(|_| ())
+    let shared = line.pick(SHARED).is_some();
+    line.ty("b64").map(|_| shared)
 }
 
 pub(super) fn mbarrier(line: &mut Line<'_, '_, '_>) -> Lowered {
@@ -49,23 +47,23 @@ pub(super) fn mbarrier(line: &mut Line<'_, '_, '_>) -> Lowered {
     // `.arrive.expect_tx` is an arrival.
     Ok(Op::Mbarrier(match action? {
         0 => {
-            place(line, &[])?;
+            let shared = place(line, &[])?;
             line.end(2..=2)?;
-            Mbarrier::Init { bar: line.addr(0, Space::Shared)?.0, count: line.src(1, Ty::U32)? }
+            Mbarrier::Init { bar: line.shared_addr(0, shared)?, count: line.src(1, Ty::U32)? }
         }
         1 => {
-            place(line, &[])?;
+            let shared = place(line, &[])?;
             line.end(1..=1)?;
-            Mbarrier::Inval { bar: line.addr(0, Space::Shared)?.0 }
+            Mbarrier::Inval { bar: line.shared_addr(0, shared)? }
         }
         action @ (2 | 3) => {
             if action == 2 && (line.flag("arrive") || line.has("arrive_drop")) {
                 return Err(line.invalid(".expect_tx before .arrive"));
             }
-            place(line, &[("relaxed", ())])?;
+            let shared = place(line, &[("relaxed", ())])?;
             line.end(2..=2)?;
             line.since("mbarrier transactions", 90, (8, 0))?;
-            let (bar, bytes) = (line.addr(0, Space::Shared)?.0, line.src(1, Ty::U32)?);
+            let (bar, bytes) = (line.shared_addr(0, shared)?, line.src(1, Ty::U32)?);
             Mbarrier::Tx { bar, bytes, complete: action == 3 }
         }
         action @ (4 | 5) => arrive(line, action == 5)?,
@@ -81,7 +79,7 @@ pub(super) fn mbarrier(line: &mut Line<'_, '_, '_>) -> Lowered {
 fn arrive(line: &mut Line<'_, '_, '_>, drop: bool) -> Result<Mbarrier, PtxError> {
     let expect = line.flag("expect_tx");
     let no_complete = !expect && line.flag("noComplete");
-    place(line, &[("release", ()), ("relaxed", ())])?;
+    let shared = place(line, &[("release", ()), ("relaxed", ())])?;
     line.end(if expect || no_complete { 3..=3 } else { 2..=3 })?;
     if expect {
         line.since("mbarrier transactions", 90, (8, 0))?;
@@ -90,7 +88,7 @@ fn arrive(line: &mut Line<'_, '_, '_>, drop: bool) -> Result<Mbarrier, PtxError>
     if dst.is_none() {
         line.since("mbarrier.arrive into `_`", 90, (8, 0))?;
     }
-    let bar = line.addr(1, Space::Shared)?.0;
+    let bar = line.shared_addr(1, shared)?;
     let number = if line.operands() == 3 { Some(line.src(2, Ty::U32)?) } else { None };
     if number.is_some() && !expect && !no_complete {
         line.since("mbarrier.arrive with a count", 90, (7, 8))?;
@@ -101,7 +99,7 @@ fn arrive(line: &mut Line<'_, '_, '_>, drop: bool) -> Result<Mbarrier, PtxError>
 
 fn wait(line: &mut Line<'_, '_, '_>, may_block: bool) -> Result<Mbarrier, PtxError> {
     let parity = line.flag("parity");
-    place(line, &[("acquire", ()), ("relaxed", ())])?;
+    let shared = place(line, &[("acquire", ()), ("relaxed", ())])?;
     line.end(if may_block { 3..=4 } else { 3..=3 })?;
     if may_block {
         line.since("mbarrier.try_wait", 90, (7, 8))?;
@@ -109,7 +107,7 @@ fn wait(line: &mut Line<'_, '_, '_>, may_block: bool) -> Result<Mbarrier, PtxErr
         line.since("mbarrier.test_wait.parity", 80, (7, 1))?;
     }
     let dst = line.pred_dst(0)?;
-    let bar = line.addr(1, Space::Shared)?.0;
+    let bar = line.shared_addr(1, shared)?;
     let state = line.src(2, if parity { Ty::U32 } else { Ty::B64 })?;
     if line.operands() == 4 {
         // A time hint.

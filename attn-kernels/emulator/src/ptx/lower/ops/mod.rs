@@ -28,6 +28,11 @@ pub(super) fn lower(mut line: Line<'_, '_, '_>) -> Result<(), PtxError> {
         "dp4a" | "dp2a" => line.since(line.opcode(), 61, (6, 0))?,
         _ => {}
     }
+    for packed in ["f32x2", "b128"] {
+        if line.has(packed) {
+            return Err(line.unsupported(format!("{} of .{packed}", line.opcode())));
+        }
+    }
     let op = match line.opcode() {
         "mov" => moves::mov(line),
         "cvta" => moves::cvta(line),

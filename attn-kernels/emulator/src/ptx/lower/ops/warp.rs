@@ -83,15 +83,24 @@ pub(super) fn redux(line: &mut Line<'_, '_, '_>) -> Lowered {
         ("or", ReduxOp::Or),
         ("xor", ReduxOp::Xor),
     ])?;
-    if line.has("f32") {
-        return Err(line.unsupported("redux of f32"));
+    let (abs, nan) = (line.flag("abs"), line.flag("NaN"));
+    let ty = line.ty(match op {
+        ReduxOp::And | ReduxOp::Or | ReduxOp::Xor => "b32",
+        ReduxOp::Min | ReduxOp::Max => "u32 s32 f32",
+        ReduxOp::Add => "u32 s32",
+    })?;
+    let float = ty.is_float();
+    if (abs || nan) && !float {
+        return Err(line.invalid(".abs and .NaN are for f32"));
     }
-    let logic = matches!(op, ReduxOp::And | ReduxOp::Or | ReduxOp::Xor);
-    let ty = line.ty(if logic { "b32" } else { "u32 s32" })?;
     line.end(3..=3)?;
     line.since("redux.sync", 80, (7, 0))?;
+    if float {
+        line.since("redux.sync of f32", 100, (8, 6))?;
+        line.specific("redux.sync of f32")?;
+    }
     let (dst, a, mask) = (line.dst(0, ty)?, line.src(1, ty)?, line.src(2, Ty::B32)?);
-    Ok(Op::Redux { op, ty: ty.num, dst, a, mask })
+    Ok(Op::Redux { op, ty: ty.num, abs, nan, dst, a, mask })
 }
 
 pub(super) fn activemask(line: &mut Line<'_, '_, '_>) -> Lowered {
