@@ -3,9 +3,10 @@
 //!
 //! Per chunk: four warps share the keys for Q·Kᵀ (16 of every 64 tokens each) and leave the dot
 //! products in shared memory; then they share the rows, a warp computing the softmax of a whole row,
-//! and leave P in mma's fragment order; then they share the output's dimensions for P·V (32 each).
-//! K and V pass through one ring of tiles filled by cp.async, codes as they are stored; they become
-//! f16 (bf16 for bf16 storage) in registers.
+//! and leave P where the row's dot products were; then they share the output's dimensions for P·V
+//! (32 each). K and V pass through one ring of tiles filled by cp.async, codes as they are stored;
+//! they become f16 (bf16 for bf16 storage) in registers, or stay codes where the tensor cores
+//! multiply those (attention_fp8.cu).
 //! A chunk's state depends on its keys and its row only, so results do not depend on the batch,
 //! the splits, the block size, or on prefill against decode.
 #pragma once
@@ -17,7 +18,8 @@
 
 constexpr u32 WARPS = 4;
 constexpr u32 THREADS = WARPS * WARP;
-/// From one row of dot products to the next, in floats: four rows begin in different banks.
+/// From one row of dot products to the next, in floats: four rows begin in different banks, and a
+/// chunk's statistics of the row find a place.
 constexpr u32 SCORE_STRIDE = CHUNK + 8;
 /// Tiles in flight or in use.
 constexpr u32 STAGES = 3;
@@ -36,7 +38,7 @@ struct Task {
     int partial;
 };
 
-/// A call, laid out as `cuda/launch.rs` does.
+/// A call, laid out as `src/cuda/backend` does.
 struct Call {
     const float *q;
     float *out;
@@ -77,8 +79,12 @@ struct Call {
     float prob_scale;
 };
 
+/// What is multiplied with what: numbers as f16 or bf16; Q's and K's codes; P's and V's codes too.
+enum Math : u32 { NUMBERS = 0, CODES_QK = 1, CODES = 2 };
+
 /// What follows from a specialisation.
-template <u32 K, u32 V, u32 D, u32 TILES> struct Shape {
+template <u32 K_TYPE_, u32 V_TYPE_, u32 D_, u32 TILES_, u32 MATH_> struct Shape {
+    static constexpr u32 K = K_TYPE_, V = V_TYPE_, D = D_, TILES = TILES_, MATH = MATH_;
     static constexpr u32 K_UNITS = D * size_of(K) / 16, V_UNITS = D * size_of(V) / 16;
     static constexpr u32 WIDEST = K_UNITS > V_UNITS ? K_UNITS : V_UNITS;
     /// Tokens of a tile: 8 KiB, or 16 where a token has 512 bytes.
@@ -86,7 +92,7 @@ template <u32 K, u32 V, u32 D, u32 TILES> struct Shape {
     /// Groups of 8 tokens that a warp has in a tile.
     static constexpr u32 HALVES = TOKENS / 32;
     static constexpr u32 ROWS = TILES * 16;
-    /// Products of 16 dimensions.
+    /// Sixteens of dimensions: a lane has four of each.
     static constexpr u32 STEPS = D / 16;
     /// Codes that a thread reads of K at once, and steps they serve.
     static constexpr u32 K_WIDTH = D * size_of(K) % 64 == 0 ? 16 : 8;
@@ -94,51 +100,40 @@ template <u32 K, u32 V, u32 D, u32 TILES> struct Shape {
     /// Slices of 32 dimensions, and how many a warp has.
     static constexpr u32 SLICES = D / 32, WARP_SLICES = (SLICES + WARPS - 1) / WARPS;
     static constexpr bool BF_K = K == BF16, BF_V = V == BF16;
+    /// A bf16 has 8 bits, too few for Q and P: there they are the sum of two.
+    static constexpr u32 Q_PARTS = BF_K ? 2 : 1, P_PARTS = BF_V ? 2 : 1;
+    /// What the operands leave out of K's and V's numbers.
+    static constexpr float K_FACTOR = MATH == NUMBERS ? decode_factor(K) : 1.0f;
+    static constexpr float V_FACTOR = MATH != CODES ? decode_factor(V) : 1.0f;
     using KTile = Tile<TOKENS, K_UNITS>;
     using VTile = Tile<TOKENS, V_UNITS>;
 
     // Shared memory, in bytes from its start.
     static constexpr u32 STAGE = TOKENS * WIDEST * 16;
     static constexpr u32 Q = STAGES * STAGE;
-    static constexpr u32 P = Q + STEPS * TILES * 512;
-    static constexpr u32 SCORES = P + (CHUNK / 16) * TILES * 512;
-    /// Largest score, sum and range of a chunk's rows.
-    static constexpr u32 STATS = SCORES + ROWS * SCORE_STRIDE * 4;
-    static constexpr u32 IDS = STATS + 3 * ROWS * 4;
+    static constexpr u32 Q_BYTES = STEPS * TILES * (MATH == NUMBERS ? 512 : 256);
+    static constexpr u32 SCORES = Q + Q_BYTES * Q_PARTS;
+    static constexpr u32 IDS = SCORES + ROWS * SCORE_STRIDE * 4;
     static constexpr u32 BYTES = IDS + PAGE_SLOTS * MAX_PAGES * 4;
     /// Only where a side has dynamic scales: those of K and V of two chunks.
     static constexpr u32 SCALES = BYTES;
     static constexpr u32 DYNAMIC_BYTES = 2 * 2 * CHUNK * 4;
+
+    /// Where unit `i` of 16 bytes of a row's P is, in bytes: in the place of its dot products. Odd rows
+    /// are turned by two units, so that what eight lanes read together, four units each of two rows,
+    /// meets no bank twice.
+    DEVICE static u32 weight_unit(u32 r, u32 i) {
+        u32 turned = i + (r & 1) * 2;
+        // Only the sum of two bf16 takes all the place.
+        return SCORES + r * (SCORE_STRIDE * 4) + (BF_V ? turned % (CHUNK / 4) : turned) * 16;
+    }
+    /// Where a row's `ChunkStats` are: behind its dot products, in other banks than its neighbours'.
+    DEVICE static u32 stats(u32 r) { return SCORES + (r * SCORE_STRIDE + CHUNK + (r >> 2 & 1) * 4) * 4; }
 };
 
-/// Positions in the walk over tiles: K of a chunk, V of it, K of the next.
-struct Cursor {
-    u32 chunk, tile;
-    bool values;
-
-    /// The tiles of a chunk that overlap the span.
-    template <u32 TOKENS> DEVICE static u32 first_tile(u32 chunk, Span span) {
-        u32 base = chunk * CHUNK;
-        return span.from > base ? (span.from - base) / TOKENS : 0;
-    }
-    template <u32 TOKENS> DEVICE static u32 end_tile(u32 chunk, Span span) {
-        u32 left = span.to - chunk * CHUNK;
-        return left >= CHUNK ? CHUNK / TOKENS : (left + TOKENS - 1) / TOKENS;
-    }
-
-    template <u32 TOKENS> DEVICE static Cursor begin(u32 chunk, u32 end, Span span) {
-        return {chunk, chunk < end ? first_tile<TOKENS>(chunk, span) : 0, false};
-    }
-
-    template <u32 TOKENS> DEVICE void advance(u32 end, Span span) {
-        if (++tile < end_tile<TOKENS>(chunk, span)) return;
-        if (values) {
-            chunk++;
-            if (chunk >= end) return;
-        }
-        values = !values;
-        tile = first_tile<TOKENS>(chunk, span);
-    }
+/// Of a chunk's row: largest score, sum, and what P·V is to be multiplied with.
+struct alignas(16) ChunkStats {
+    float max, sum, range, unused;
 };
 
 /// Row `row` of a task: its query token and head.

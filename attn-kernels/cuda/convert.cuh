@@ -131,6 +131,12 @@ template <u32 ELEMENT> DEVICE u32 encode_pair(float low, float high) {
     }
 }
 
+/// Four numbers as one-byte codes of what they are over a scale.
+template <u32 ELEMENT> DEVICE u32 encode4(float4 x, float scale) {
+    return encode_pair<ELEMENT>(divide(x.x, scale), divide(x.y, scale)) |
+           encode_pair<ELEMENT>(divide(x.z, scale), divide(x.w, scale)) << 16;
+}
+
 /// A number as f16 or bf16 bits; a NaN keeps its sign and the upper bits of its payload, as in the
 /// crate `half`.
 template <bool BF> DEVICE u32 encode_half(float x) {

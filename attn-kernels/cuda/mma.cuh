@@ -22,10 +22,19 @@ template <bool BF> DEVICE void mma(float (&c)[4], const uint4 &a, u32 b0, u32 b1
     }
 }
 
-/// `c += a · b` with E4M3 operands, m16n8k32: four codes where f16 has two.
-DEVICE void mma_e4m3(float (&c)[4], const uint4 &a, u32 b0, u32 b1) {
-    asm volatile("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 "
-                 "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-                 : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-                 : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
+/// `c += a · b` with FP8 codes, m16n8k32 (PTX ISA, "Matrix Fragments for mma.m16n8k32"): four codes
+/// where the above has two numbers, k = 4c .. 4c + 3 and 16 + 4c .. 16 + 4c + 3.
+template <u32 ELEMENT> DEVICE void mma_codes(float (&c)[4], const uint4 &a, u32 b0, u32 b1) {
+    if constexpr (ELEMENT == E4M3) {
+        asm volatile("mma.sync.aligned.m16n8k32.row.col.f32.e4m3.e4m3.f32 "
+                     "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                     : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                     : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
+    } else {
+        static_assert(ELEMENT == E5M2, "an FP8 type");
+        asm volatile("mma.sync.aligned.m16n8k32.row.col.f32.e5m2.e5m2.f32 "
+                     "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+                     : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+                     : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
+    }
 }

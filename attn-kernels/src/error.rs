@@ -86,6 +86,121 @@ pub enum Error {
         /// What the driver said.
         reason: String,
     },
+    /// There is no CUDA driver.
+    #[error("no CUDA driver: libcuda.so.1 was not found")]
+    NoDriver,
+    /// There is no device of that number.
+    #[error("no CUDA device {ordinal}: there are {count}")]
+    NoDevice {
+        /// The number asked for, from 0.
+        ordinal: usize,
+        /// Devices that the driver has.
+        count: usize,
+    },
+    /// The kernels need a newer GPU.
+    #[error("{name} has compute capability {}.{}, need {}.{}", have.0, have.1, need.0, need.1)]
+    DeviceTooOld {
+        /// What the device calls itself.
+        name: String,
+        /// Its compute capability, (major, minor).
+        have: (u32, u32),
+        /// The least that kernels are there for.
+        need: (u32, u32),
+    },
+    /// The kernels' PTX is newer than the driver.
+    #[error("the driver supports CUDA {have}, the kernels of {what} need {need}")]
+    DriverTooOld {
+        /// The module.
+        what: String,
+        /// The driver's CUDA version, `12.4`.
+        have: String,
+        /// The least that takes the PTX.
+        need: String,
+    },
+    /// The device has not that much memory left.
+    #[error("need {need} bytes on the device, {free} free")]
+    DeviceMemory {
+        /// The size asked for.
+        need: usize,
+        /// What the device has left.
+        free: usize,
+    },
+    /// A device has no such kernel.
+    #[error("no kernel {kernel} in module {module} for {device}")]
+    NoKernel {
+        /// The module.
+        module: String,
+        /// The kernel.
+        kernel: String,
+        /// What the device calls itself.
+        device: String,
+    },
+    /// A kernel does not ship, and there is nothing to compile it with.
+    #[error("kernel {kernel} does not ship, and libnvrtc was not found to compile it")]
+    NoCompiler {
+        /// The kernel.
+        kernel: String,
+    },
+    /// A kernel does not ship, and the compiler refuses it.
+    #[error("kernel {kernel} cannot be compiled for {arch}: {reason}")]
+    Compile {
+        /// The kernel.
+        kernel: String,
+        /// The architecture it was compiled for.
+        arch: String,
+        /// What the compiler said.
+        reason: String,
+    },
+    /// Two sets of kernels have the same module.
+    #[error("there are two modules {name} for {arch}")]
+    DuplicateModule {
+        /// The module.
+        name: String,
+        /// The architecture.
+        arch: String,
+    },
+    /// A launch brought an argument of another size than the kernel takes.
+    #[error("{kernel} takes {expected} bytes of arguments, got {len}")]
+    ArgumentBytes {
+        /// The kernel.
+        kernel: String,
+        /// Bytes given.
+        len: usize,
+        /// Bytes that it takes.
+        expected: usize,
+    },
+    /// A range is not within an allocation.
+    #[error("{bytes} bytes at {offset} are not within an allocation of {size}")]
+    MemoryRange {
+        /// Where the range begins.
+        offset: usize,
+        /// Its length.
+        bytes: usize,
+        /// The allocation's size.
+        size: usize,
+    },
+    /// A part of a tensor is not within it, or begins where kernels cannot read from.
+    #[error("elements {from}..{to} of {len}: must be within, and begin at a multiple of {align}")]
+    View {
+        /// The first element.
+        from: usize,
+        /// The element after the last.
+        to: usize,
+        /// Elements of the tensor.
+        len: usize,
+        /// Elements of 16 bytes.
+        align: usize,
+    },
+    /// A tensor holds numbers of another type than the call takes.
+    #[error("{name} is {element_type}, must be {expected}")]
+    TensorType {
+        /// Which tensor.
+        name: &'static str,
+        /// Its type.
+        element_type: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
     /// Dynamic scales for a storage type that takes none.
     #[error(
         "{side} is stored as {element_type}: only quantized types have scales per token and head"

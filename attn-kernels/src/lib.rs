@@ -35,7 +35,7 @@
 //! | [`Backend`] | append, attention, copy: the contract of a backend |
 //! | [`CpuBackend`], [`CpuBuffer`] | SIMD and threads |
 //! | [`HeadAbsmax`], [`MemoryStats`] | magnitudes seen by append, pages under a cache |
-//! | [`cuda::CudaBackend`] | a CUDA device, real or emulated |
+//! | [`cuda::CudaBackend`] | a CUDA device, real or emulated; `cuda::CudaDevice` is what the system has (feature `cuda`) |
 //! | [`ReferenceBackend`], [`ReferenceBuffer`] | the formula in f64: the oracle |
 //! | [`CacheShape`], [`KvLayout`], [`KvCache`] | one layer's blocks: K and V of any type, with dynamic scales or without |
 //! | [`KvScale`], [`LayerScales`] | `real = code × scale`, per tensor or per head |

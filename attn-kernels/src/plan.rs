@@ -1,6 +1,8 @@
 //! A checked batch and how its work is cut up: made once per step, used by every layer.
 
+use std::any::Any;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::attention::AttentionShape;
 use crate::batch::{Batch, Sequence};
@@ -20,8 +22,9 @@ pub struct Plan {
     batch: Batch,
     /// How the CPU backend cuts it up; empty where another backend made the plan.
     pub(crate) work: Work,
-    /// How a CUDA backend cuts it up; `None` where another backend made the plan.
-    pub(crate) cuda: Option<crate::cuda::Work>,
+    /// What a CUDA backend has of it on its device, of a type that only the backend knows; `None` where
+    /// another backend made the plan.
+    pub(crate) cuda: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Plan {

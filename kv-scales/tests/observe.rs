@@ -81,6 +81,36 @@ fn mse_is_near_the_brute_force_minimum() {
     }
 }
 
+/// Per head, `mse` is within the 5% that it allows itself of the least error of that head (each error
+/// being known to 3%, as above), and between the scale of the tensor and its own best.
+#[test]
+fn mse_per_head_leaves_the_scale_of_the_tensor_only_for_a_gain() {
+    for dtype in DTYPES {
+        let format = Format::new(dtype).unwrap();
+        let (large, small) = (values(1, 16_384, 0.1), values(2, 16_384, 0.1));
+        // One head is much smaller than the other, and the third is just as the first.
+        let heads = [large.clone(), small.iter().map(|x| x / 8.0).collect(), large];
+        let observer = observer(3, &[&heads.concat()]);
+        let shared = one(&observer.scales(Observer::Mse, format, Strategy::Tensor).unwrap());
+        let scales = observer.scales(Observer::Mse, format, Strategy::AttnHead).unwrap();
+        for (values, scale) in heads.iter().zip(scales.values()) {
+            let single = self::observer(1, &[values]);
+            let best = one(&single.scales(Observer::Mse, format, Strategy::Tensor).unwrap());
+            let error = |scale: f32| squared_error(dtype, values, scale);
+            let ratio = error(*scale) / error(best);
+            assert!(
+                ratio <= 1.05 * 1.03 / 0.97,
+                "{dtype}: {scale} has {ratio} times the error of {best}"
+            );
+            let (low, high) = (shared.min(best), shared.max(best));
+            assert!((low * 0.999..=high * 1.001).contains(scale), "{dtype}: {scale} {low} {high}");
+        }
+        // Steps of one size are worth a scale of one's own; heads that are alike share theirs.
+        assert!(dtype != KvDtype::Int8 || scales.values()[1] < 0.5 * shared, "{scales:?} {shared}");
+        assert_eq!(scales.values()[0], scales.values()[2]);
+    }
+}
+
 /// What is reported of a head is what storing every value gives.
 #[test]
 fn fidelity_is_that_of_the_values_themselves() {

@@ -104,10 +104,11 @@ fn reference_checkpoints_survive_a_round_trip() {
         assert!(!first.join("kv_cache_scales.json").exists());
 
         if name.starts_with("compressed") {
-            // The scale tensors are what llm-compressor wrote: names, shapes, types and bytes.
+            // The tensors are what llm-compressor wrote: names, shapes, types and bytes.
             let [old, new] = [&fixture(name), &first].map(|d| Checkpoint::open(d).unwrap());
             let scales = |c: &Checkpoint| -> Vec<_> {
-                let scales = c.tensors().filter(|t| t.name.ends_with("_scale"));
+                let ends = ["_scale", "_zero_point"];
+                let scales = c.tensors().filter(|t| ends.iter().any(|end| t.name.ends_with(end)));
                 scales
                     .map(|t| {
                         (t.name.clone(), t.dtype, t.shape.clone(), c.read(t).unwrap().to_vec())

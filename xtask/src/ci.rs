@@ -14,13 +14,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     steps.run("tidy", || tidy::run(Args::default()));
     steps.run("clippy", || {
         let mut cargo = repo::cargo();
-        cargo.args(["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+        cargo.args(["clippy", "--workspace", "--all-targets", "--all-features", "--quiet"]);
+        cargo.args(["--", "-D", "warnings"]);
         repo::run(&mut cargo)
     });
     steps.run("documentation", || {
         let mut cargo = repo::cargo();
         cargo
-            .args(["doc", "--workspace", "--no-deps", "--quiet"])
+            .args(["doc", "--workspace", "--all-features", "--no-deps", "--quiet"])
             .env("RUSTDOCFLAGS", "-D warnings");
         repo::run(&mut cargo)
     });

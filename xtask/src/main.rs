@@ -8,6 +8,7 @@ mod bench;
 mod calibration;
 mod ci;
 mod consumers;
+mod emulated;
 mod exhaustive;
 mod kernels;
 mod miri;
@@ -39,6 +40,7 @@ usage: cargo xtask TASK [OPTIONS]
   smollm2                   the engine against what transformers computed with that model
   calibration [parity] [table] [rescaled] [cost]
                             calibration with that model against llm-compressor's, and the table
+  emulated COMMAND…         a command with the emulated CUDA device as the driver that it finds
   exhaustive                all 2^32 f32 inputs through every codec
   model-check               paged-cache against its naive model, a million operations
   kernels [--check] [--only TEXT]
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(args),
         "calibration" => calibration::run(args),
         "ci" => ci::run(args),
+        "emulated" => emulated::run(args),
         "exhaustive" => exhaustive::run(args),
         "kernels" => kernels::run(args),
         "miri" => miri::run(args),

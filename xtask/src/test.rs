@@ -1,20 +1,23 @@
 //! `cargo xtask test`: every test there is, from a clean clone, with its own set-up.
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::args::Args;
 use crate::nvrtc::Toolkit;
 use crate::steps::Steps;
-use crate::{consumers, kernels, miri, repo, tidy};
+use crate::{consumers, emulated, kernels, miri, repo, tidy};
 
 /// Examples that are long checks or benchmarks, each behind a task of its own, or tools that need
-/// arguments. Every other example is run to its end here.
-const NOT_RUN_HERE: [&str; 8] = [
+/// arguments, or a CUDA device. Every other example is run to its end here.
+const NOT_RUN_HERE: [&str; 9] = [
     "attention_bench",
     "cache_bench",
     "calibration_check",
     "codec_bench",
+    "cuda_bench",
     "exhaustive",
     "model_check",
     "put_scales",
@@ -39,6 +42,11 @@ pub(crate) fn all(steps: &mut Steps) -> Result<()> {
         Some(why) => steps.skip("PTX of the test kernels", why),
     }
     steps.run("unit, integration and property tests, all features", || tests(&features));
+    if cfg!(target_os = "linux") {
+        steps.run(ON_EMULATED, || on_emulated(&features));
+    } else {
+        steps.skip(ON_EMULATED, "the emulated driver is a library for Linux");
+    }
     steps.run("doc tests", || {
         repo::run(repo::cargo().args(["test", "--workspace", "--doc", "--features", &features]))
     });
@@ -85,6 +93,32 @@ fn tests(features: &str) -> Result<()> {
         cargo.args(["test", "--workspace", "--lib", "--bins", "--tests", "--features", features]);
     }
     repo::run(&mut cargo)
+}
+
+const ON_EMULATED: &str = "CUDA through the driver's interface, on the emulated device";
+
+/// Tests that look for a CUDA driver: above they found none, or a GPU's. With the features of that
+/// build, so that nothing is built again. Where the pinned compiler can be had, kernels that do not
+/// ship are compiled with it.
+fn on_emulated(features: &str) -> Result<()> {
+    let mut cargo = repo::cargo();
+    cargo.args(["test", "--workspace", "--features", features, "--test", "cuda_driver"]);
+    cargo.env("REQUIRE_LIBCUDA", "1");
+    let compiler = match Toolkit::unavailable() {
+        None => {
+            cargo.env("REQUIRE_LIBNVRTC", "1");
+            Toolkit::install()?.nvrtc().parent().map(Path::to_owned)
+        }
+        Some(why) => {
+            println!("without libnvrtc: {why}");
+            None
+        }
+    };
+    repo::run(emulated::on_path(&mut cargo, compiler)?)?;
+    let mut bench = repo::cargo();
+    bench.args(["run", "--quiet", "--package", "attn-kernels", "--features", "cuda"]);
+    bench.args(["--example", "cuda_bench", "--", "--quick"]);
+    repo::run(emulated::on_path(&mut bench, None)?)
 }
 
 /// In a workspace build a crate can lean on features that its neighbours switch on.

@@ -1,22 +1,43 @@
-//! Kernel arguments and tasks as bytes, laid out as the structs of `cuda/*.cuh` are: each field at
-//! its natural alignment, in order.
+//! Kernel arguments as bytes, laid out as the structs of `cuda/*.cuh` are: each field at its natural
+//! alignment, in order.
 
-/// A struct under construction.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Argument(Vec<u8>);
+/// A kernel's argument under construction: a struct as C lays it out.
+///
+/// ```
+/// use attn_kernels::cuda::Argument;
+///
+/// // struct { const float *from; u32 rows; float factor; }
+/// let bytes = Argument::new().u64(0x7f00_0000).u32(3).f32(0.5).finish();
+/// assert_eq!(bytes.len(), 16);
+/// ```
+///
+/// # Panics
+///
+/// Beyond [`Argument::LIMIT`] bytes.
+#[derive(Debug, Clone)]
+pub struct Argument {
+    bytes: [u8; Argument::LIMIT],
+    len: usize,
+}
 
 impl Argument {
-    pub(crate) fn new() -> Self {
-        Self::default()
+    /// The most bytes of a struct: it is on the stack, so that a launch allocates nothing.
+    pub const LIMIT: usize = 512;
+
+    /// An empty struct.
+    pub fn new() -> Self {
+        Self { bytes: [0; Self::LIMIT], len: 0 }
     }
 
     fn push(mut self, bytes: &[u8]) -> Self {
-        self.0.resize(self.0.len().next_multiple_of(bytes.len()), 0);
-        self.0.extend_from_slice(bytes);
+        let at = self.len.next_multiple_of(bytes.len());
+        self.len = at + bytes.len();
+        self.bytes[at..self.len].copy_from_slice(bytes);
         self
     }
 
-    pub(crate) fn u32(self, value: u32) -> Self {
+    /// A 32-bit word.
+    pub fn u32(self, value: u32) -> Self {
         self.push(&value.to_le_bytes())
     }
 
@@ -25,18 +46,34 @@ impl Argument {
         self.u32(u32::try_from(value).expect("checked when the cache or the plan was made"))
     }
 
-    pub(crate) fn u64(self, value: u64) -> Self {
+    /// A 64-bit word: a count, or an address ([`CudaBackend::address`](super::CudaBackend::address)).
+    pub fn u64(self, value: u64) -> Self {
         self.push(&value.to_le_bytes())
     }
 
-    pub(crate) fn f32(self, value: f32) -> Self {
+    /// A float.
+    pub fn f32(self, value: f32) -> Self {
         self.push(&value.to_le_bytes())
     }
 
-    /// Ends a struct whose largest field has 8 bytes.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.0.resize(self.0.len().next_multiple_of(8), 0);
-        self.0
+    /// Ends a struct whose largest field has 8 bytes: what a launch takes.
+    pub fn finish(mut self) -> Self {
+        self.len = self.len.next_multiple_of(8);
+        self
+    }
+}
+
+impl Default for Argument {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::ops::Deref for Argument {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -49,6 +86,6 @@ mod tests {
         let bytes = Argument::new().u32(1).u64(2).f32(1.0).finish();
         let mut expected = vec![1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0];
         expected.extend([0, 0, 0x80, 0x3f, 0, 0, 0, 0]);
-        assert_eq!(bytes, expected);
+        assert_eq!(*bytes, expected);
     }
 }

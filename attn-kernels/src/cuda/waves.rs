@@ -12,6 +12,16 @@ pub(crate) fn last_wins(slots: &[i64]) -> Vec<i64> {
     slots.iter().enumerate().map(keep).collect()
 }
 
+/// Copies into blocks that none of them reads: only the last into each block counts, and then the
+/// order does not matter.
+pub(crate) fn last_into(copies: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let mut seen = HashSet::with_capacity(copies.len());
+    let mut kept: Vec<_> =
+        copies.iter().rev().filter(|(_, dst)| seen.insert(*dst)).copied().collect();
+    kept.reverse();
+    kept
+}
+
 /// Cuts copies into runs within which the order does not matter, in order.
 pub(crate) fn waves(copies: &[(u32, u32)]) -> Vec<&[(u32, u32)]> {
     let (mut all, mut start) = (Vec::new(), 0);
@@ -40,6 +50,11 @@ mod tests {
     #[test]
     fn the_last_token_of_a_slot_wins() {
         assert_eq!(last_wins(&[3, -1, 4, 3, -1]), [-1, -1, 4, 3, -1]);
+    }
+
+    #[test]
+    fn the_last_copy_into_a_block_wins() {
+        assert_eq!(last_into(&[(1, 2), (2, 3), (4, 2)]), [(2, 3), (4, 2)]);
     }
 
     #[test]

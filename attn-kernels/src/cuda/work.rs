@@ -42,18 +42,17 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Cuts a plan up for a device that `wanted` CTAs fill; with `two_tiles` a CTA may serve 32 rows.
-    /// `None`: a count does not fit the kernels' 32 bits.
-    pub(crate) fn new(plan: &Plan, wanted: usize, two_tiles: bool) -> Option<Self> {
+    /// Cuts a plan up for a device that runs `resident` CTAs at once; with `two_tiles` a CTA may
+    /// serve 32 rows. `None`: a count does not fit the kernels' 32 bits.
+    pub(crate) fn new(plan: &Plan, resident: usize, two_tiles: bool) -> Option<Self> {
         let heads = plan.cache().num_kv_heads;
         let wholes = wholes(plan, two_tiles)?;
-        let ctas = wholes.len() * heads;
-        let parts = if ctas == 0 { 1 } else { wanted.div_ceil(ctas) };
+        let longest = longest_part(&wholes, heads, resident);
         let mut work = Self::default();
         for (tiles, whole) in wholes {
             let (from, to) = whole.chunks;
             let chunks = to - from;
-            let parts = u32::try_from(parts).unwrap_or(u32::MAX).clamp(1, chunks.max(1));
+            let parts = chunks.div_ceil(longest).max(1);
             if parts == 1 {
                 work.tasks[tiles - 1].push(whole);
                 continue;
@@ -74,6 +73,38 @@ impl Work {
         }
         Some(work)
     }
+}
+
+/// What a CTA costs beside its chunks (arranging Q, filling the ring, leaving a state and having it
+/// merged), in chunks. An estimate; results do not depend on it.
+const OVERHEAD: f64 = 0.5;
+
+/// The most chunks that a CTA should have, so that the device is done soonest: all work spread over
+/// `resident` CTAs at once, and then the longest that may still run (the bound of list scheduling,
+/// Graham 1969). More parts spread better and cost more.
+fn longest_part(wholes: &[(usize, Task)], heads: usize, resident: usize) -> u32 {
+    let chunks = || wholes.iter().map(|(_, task)| task.chunks.1 - task.chunks.0);
+    let (Some(most), machines) = (chunks().max(), resident.max(1) as f64) else { return 1 };
+    let most = most.max(1);
+    let all = chunks().map(f64::from).sum::<f64>();
+    let cost = |longest: u32| {
+        let parts = chunks().map(|n| f64::from(n.div_ceil(longest).max(1))).sum::<f64>();
+        let work = (all + OVERHEAD * parts) * heads as f64;
+        work / machines + f64::from(longest) * (1.0 - 1.0 / machines)
+    };
+    // Lengths between these make no fewer parts of the longest task.
+    let mut best = (cost(most), most);
+    let mut parts = 2;
+    while parts <= most {
+        let longest = most.div_ceil(parts);
+        let this = cost(longest);
+        if this < best.0 {
+            best = (this, longest);
+        }
+        // The next number of parts that shortens them.
+        parts = if longest == 1 { break } else { most.div_ceil(longest - 1).max(parts + 1) };
+    }
+    best.1
 }
 
 /// Every tile of rows with all its chunks, and the tiles its CTA has.
@@ -140,8 +171,30 @@ mod tests {
             assert!((1..20).all(|r| seen.contains(&(r, 0)) && seen.contains(&(r, 1))));
             assert!(seen.contains(&(20, 0)));
             assert_eq!(seen.len(), 8 + 38 + 1);
-            assert_eq!(work.joins.is_empty(), wanted < 10, "splits where CTAs are too few");
+            assert_eq!(work.joins.is_empty(), wanted == 1, "splits where CTAs are too few");
         }
+    }
+
+    #[test]
+    fn parts_follow_the_device() {
+        let parts = |sequences: &[(usize, usize)], resident| {
+            let work = Work::new(&plan(8, sequences), resident, true).unwrap();
+            work.tasks.iter().map(Vec::len).sum::<usize>()
+        };
+        // One sequence of 16 chunks: all the parts there are on a large device, few on a small one.
+        assert_eq!(parts(&[(1, 4096)], 528), 16);
+        assert_eq!(parts(&[(1, 4096)], 1), 1);
+        assert!((2..16).contains(&parts(&[(1, 4096)], 8)));
+        // Enough sequences fill it without: hardly any is cut.
+        let many = [(1, 4096); 200];
+        assert!(parts(&many, 16) <= 400);
+        // One that is much longer than the others is cut, they are not.
+        let mut uneven = [(1, 256); 100];
+        uneven[3] = (1, 16 * 256);
+        let work = Work::new(&plan(8, &uneven), 100, true).unwrap();
+        assert_eq!(work.joins.len(), 1);
+        assert_eq!(work.joins[0].row, 3);
+        assert!(parts(&[(0, 0), (1, 1)], 1000) == 1);
     }
 
     #[test]

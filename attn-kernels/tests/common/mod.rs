@@ -209,8 +209,8 @@ pub fn errors(got: &[f32], want: &[f32]) -> (f64, f64) {
     let (mut worst, mut squares) = (0.0f64, 0.0);
     for (g, w) in got.iter().zip(want) {
         let e = (f64::from(*g) - f64::from(*w)).abs() / absmax;
-        // A NaN is no small error.
-        worst = if e <= worst { worst } else { e };
+        // A NaN is no small error, and stays.
+        worst = if e <= worst || worst.is_nan() { worst } else { e };
         squares += e * e;
     }
     (worst, (squares / want.len() as f64).sqrt())

@@ -1,13 +1,16 @@
-//! The emulated device as a driver of the backend, and a backend that takes slices.
+//! The emulated device as a driver of the backend.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use attn_kernels::cuda::{CudaBackend, CudaBuffer, Driver, Launch};
-use attn_kernels::{AttentionShape, Backend, Batch, CacheShape, Error, KvCache, LayerScales, Plan};
+use attn_kernels::Error;
+use attn_kernels::cuda::{CudaBackend, Driver, Launch};
 use cuda_emulator::{Counters, Device, DeviceConfig, DevicePtr, LaunchConfig, Module, Profile};
+
+use crate::slices::Slices;
 
 /// The architectures that kernels ship for, and the device that runs them.
 pub(crate) const ARCHS: [&str; 5] = ["sm_80", "sm_89", "sm_90a", "sm_100a", "sm_120a"];
@@ -46,7 +49,8 @@ pub(crate) struct Emulated {
     arch: &'static str,
     /// What is put in a text before it is loaded, to plant a fault.
     edit: Option<Edit>,
-    modules: Rc<RefCell<HashMap<String, Module>>>,
+    /// By file: the text and what was loaded.
+    modules: Rc<RefCell<HashMap<String, (String, Module)>>>,
     /// Of every launch: the kernel and its counts.
     pub(crate) launches: Rc<RefCell<Vec<(String, Counters)>>>,
     /// CTAs below which contexts are split.
@@ -76,22 +80,38 @@ impl Emulated {
         self
     }
 
-    fn module(&self, name: &str) -> Result<Module, String> {
-        if let Some(module) = self.modules.borrow().get(name) {
-            return Ok(module.clone());
+    /// The module `name` that has the kernel: the one that ships, or else the one of the tests.
+    fn module(&self, name: &str, kernel: &str) -> Result<Module, String> {
+        let shipped = shipped_ptx(self.arch).join(format!("{name}.ptx"));
+        let entry = format!(".entry {kernel}(");
+        for file in [shipped, test_ptx(name, self.arch)] {
+            let key = file.to_string_lossy().into_owned();
+            if let Some((text, module)) = self.modules.borrow().get(&key) {
+                if text.contains(&entry) {
+                    return Ok(module.clone());
+                }
+                continue;
+            }
+            let Ok(mut text) = std::fs::read_to_string(&file) else { continue };
+            if let Some(edit) = &self.edit {
+                text = edit(name, text);
+            }
+            let short = format!("{}/{name}.ptx", self.arch);
+            let module = self.device.load_ptx(&short, &text).map_err(|e| e.to_string());
+            let module = module.inspect_err(|error| eprintln!("{short}: {error}"))?;
+            let found = text.contains(&entry);
+            self.modules.borrow_mut().insert(key, (text, module.clone()));
+            if found {
+                return Ok(module);
+            }
         }
-        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("ptx").join(self.arch);
-        let text = std::fs::read_to_string(shipped.join(format!("{name}.ptx")))
-            .or_else(|_| std::fs::read_to_string(test_ptx(name, self.arch)));
-        let mut text = text.map_err(|e| format!("{name}: {e}"))?;
-        if let Some(edit) = &self.edit {
-            text = edit(name, text);
-        }
-        let file = format!("{}/{name}.ptx", self.arch);
-        let module = self.device.load_ptx(&file, &text).map_err(|e| e.to_string())?;
-        self.modules.borrow_mut().insert(name.to_owned(), module.clone());
-        Ok(module)
+        Err(format!("{name}: no {kernel}"))
     }
+}
+
+/// The folder of an architecture's kernels.
+pub(crate) fn shipped_ptx(arch: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("ptx").join(arch)
 }
 
 /// What `cargo xtask kernels --tests` makes.
@@ -104,28 +124,23 @@ pub(crate) fn test_ptx(name: &str, arch: &str) -> PathBuf {
 
 impl Driver for Emulated {
     type Memory = Memory;
+    type Pinned = Vec<u8>;
 
-    fn has(&self, module: &str, kernel: &str) -> bool {
-        match self.module(module) {
-            Ok(module) => module.kernel(kernel).is_ok(),
-            Err(error) => {
-                eprintln!("{error}");
-                false
-            }
-        }
+    fn has(&self, module: &str, kernel: &str) -> Result<bool, Error> {
+        Ok(self.module(module, kernel).is_ok_and(|module| module.kernel(kernel).is_ok()))
     }
 
     fn shared_limit(&self) -> u32 {
         self.device.profile().shared_per_block_optin
     }
 
-    fn wanted_ctas(&self) -> usize {
-        self.wanted
+    fn resident_ctas(&self, _: &str, _: &str, _: u32, _: u32) -> Result<usize, Error> {
+        Ok(self.wanted)
     }
 
-    fn alloc(&self, bytes: usize) -> Result<Memory, String> {
-        let at = self.device.alloc(bytes).map_err(|e| e.to_string())?;
-        self.device.fill8(at, 0, bytes).map_err(|e| e.to_string())?;
+    fn alloc(&self, bytes: usize) -> Result<Memory, Error> {
+        let at = self.device.alloc(bytes).map_err(|e| failed(&e))?;
+        self.device.fill8(at, 0, bytes).map_err(|e| failed(&e))?;
         Ok(Memory { device: self.device.clone(), at })
     }
 
@@ -133,31 +148,65 @@ impl Driver for Emulated {
         memory.at.0
     }
 
-    fn write(&self, memory: &Memory, offset: usize, bytes: &[u8]) -> Result<(), String> {
-        self.device.write(memory.at.offset(offset as u64), bytes).map_err(|e| e.to_string())
+    fn write(&self, memory: &Memory, offset: usize, bytes: &[u8]) -> Result<(), Error> {
+        self.device.write(memory.at.offset(offset as u64), bytes).map_err(|e| failed(&e))
     }
 
-    fn read(&self, memory: &Memory, offset: usize, bytes: &mut [u8]) -> Result<(), String> {
-        self.device.read(memory.at.offset(offset as u64), bytes).map_err(|e| e.to_string())
+    fn pinned(&self, bytes: usize) -> Result<Vec<u8>, Error> {
+        Ok(vec![0; bytes])
     }
 
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), String> {
-        let kernel =
-            self.module(launch.module)?.kernel(launch.kernel).map_err(|e| e.to_string())?;
+    fn write_pinned(
+        &self,
+        memory: &Memory,
+        offset: usize,
+        from: &Vec<u8>,
+        range: Range<usize>,
+    ) -> Result<(), Error> {
+        self.write(memory, offset, &from[range])
+    }
+
+    fn read(&self, memory: &Memory, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
+        self.device.read(memory.at.offset(offset as u64), bytes).map_err(|e| failed(&e))
+    }
+
+    fn copy(
+        &self,
+        from: (&Memory, usize),
+        to: (&Memory, usize),
+        bytes: usize,
+    ) -> Result<(), Error> {
+        let mut all = vec![0; bytes];
+        self.read(from.0, from.1, &mut all)?;
+        self.write(to.0, to.1, &all)
+    }
+
+    fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
+        let module =
+            self.module(launch.module, launch.kernel).map_err(|reason| Error::Device { reason })?;
+        let kernel = module.kernel(launch.kernel).map_err(|e| failed(&e))?;
         let shape = LaunchConfig {
             grid: launch.grid,
             block: [launch.threads, 1, 1],
             shared_bytes: launch.shared,
         };
-        let report =
-            self.device.launch(&kernel, shape, launch.argument).map_err(|e| e.to_string())?;
+        let report = self.device.launch(&kernel, shape, launch.argument).map_err(|e| failed(&e))?;
         self.launches.borrow_mut().push((launch.kernel.to_owned(), report.counters));
+        Ok(())
+    }
+
+    /// Everything is done at the call.
+    fn synchronize(&self) -> Result<(), Error> {
         Ok(())
     }
 }
 
-/// The backend over slices, as the other backends are, so that the same tests serve it.
-pub(crate) struct Cuda(pub(crate) CudaBackend<Emulated>);
+fn failed(error: &impl ToString) -> Error {
+    Error::Device { reason: error.to_string() }
+}
+
+/// The backend over slices, on an emulated device.
+pub(crate) type Cuda = Slices<Emulated>;
 
 impl Cuda {
     pub(crate) fn new(arch: &'static str) -> Self {
@@ -166,59 +215,5 @@ impl Cuda {
 
     pub(crate) fn with(driver: Emulated) -> Self {
         Self(CudaBackend::new(driver))
-    }
-}
-
-impl Backend for Cuda {
-    type Buffer = CudaBuffer<Memory>;
-    type Input<'a> = &'a [f32];
-    type Output<'a> = &'a mut [f32];
-
-    fn new_cache(&self, shape: CacheShape) -> Result<KvCache<Self::Buffer>, Error> {
-        self.0.new_cache(shape)
-    }
-
-    fn plan(&self, c: &CacheShape, a: &AttentionShape, batch: &Batch) -> Result<Plan, Error> {
-        self.0.plan(c, a, batch)
-    }
-
-    fn append(
-        &self,
-        cache: &mut KvCache<Self::Buffer>,
-        scales: &LayerScales,
-        k: &[f32],
-        v: &[f32],
-        slots: &[i64],
-    ) -> Result<(), Error> {
-        let (k, v) = (self.0.upload(k)?, self.0.upload(v)?);
-        self.0.append(cache, scales, &k, &v, slots)
-    }
-
-    fn attention(
-        &self,
-        plan: &Plan,
-        cache: &KvCache<Self::Buffer>,
-        scales: &LayerScales,
-        q: &[f32],
-        out: &mut [f32],
-        lse: Option<&mut [f32]>,
-    ) -> Result<(), Error> {
-        let q = self.0.upload(q)?;
-        let mut device_out = self.0.upload(out)?;
-        let mut device_lse = lse.as_ref().map(|lse| self.0.upload(lse)).transpose()?;
-        self.0.attention(plan, cache, scales, &q, &mut device_out, device_lse.as_mut())?;
-        out.copy_from_slice(&self.0.download(&device_out)?);
-        if let (Some(lse), Some(from)) = (lse, &device_lse) {
-            lse.copy_from_slice(&self.0.download(from)?);
-        }
-        Ok(())
-    }
-
-    fn copy_blocks(
-        &self,
-        cache: &mut KvCache<Self::Buffer>,
-        copies: &[(u32, u32)],
-    ) -> Result<(), Error> {
-        self.0.copy_blocks(cache, copies)
     }
 }

@@ -8,4 +8,8 @@ mod counted;
 mod device;
 mod exact;
 mod faults;
+mod rope;
+mod rounded;
+#[path = "../common/slices.rs"]
+mod slices;
 mod storage;

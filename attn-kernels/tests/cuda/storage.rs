@@ -56,8 +56,10 @@ fn append_and_compare(arch: &'static str, shape: &CacheShape, per_head: bool) {
     same_bytes(&format!("{name}: V's scales"), &own(device.v()), host.v().scales());
 
     let table = [1, 3, 0];
-    let [k, v] = cuda.0.gather(&device, &scales, &table, 2..2 * shape.block_size + 3).unwrap();
-    let (k, v) = (cuda.0.download(&k).unwrap(), cuda.0.download(&v).unwrap());
+    let tokens = 2..2 * shape.block_size + 3;
+    let (mut k, mut v) = (vec![f32::NAN; tokens.len() * heads * shape.head_dim], Vec::new());
+    v.clone_from(&k);
+    cuda.gather(&device, &scales, &table, tokens, &mut k, &mut v).unwrap();
     for (side, got, buffer, stored, scale) in
         [("K", k, host.k(), shape.k_type, &scales.k), ("V", v, host.v(), shape.v_type, &scales.v)]
     {
@@ -88,36 +90,43 @@ fn same_bytes(name: &str, got: &[u8], want: &[u8]) {
     }
 }
 
-/// One token's row of a head, from the bytes of a pool.
+/// One token's row of a head as numbers, from the bytes of a pool.
 pub(crate) fn read_row(
     shape: &CacheShape,
     buffer: &ReferenceBuffer,
     stored: ElementType,
     scale: &KvScale,
-    (block, offset, head): (usize, usize, usize),
+    place: (usize, usize, usize),
 ) -> Vec<f32> {
+    let (codes, own) = read_codes(shape, buffer, stored, place);
+    let scale = own.unwrap_or_else(|| scale.get(place.2));
+    if stored.is_quantized() { codes.into_iter().map(|c| c * scale).collect() } else { codes }
+}
+
+/// The same without its scale, and its scale where it has one of its own.
+pub(crate) fn read_codes(
+    shape: &CacheShape,
+    buffer: &ReferenceBuffer,
+    stored: ElementType,
+    (block, offset, head): (usize, usize, usize),
+) -> (Vec<f32>, Option<f32>) {
     let (heads, bs, d) = (shape.num_kv_heads, shape.block_size, shape.head_dim);
     let row = match shape.layout {
         KvLayout::Nhd => (block * bs + offset) * heads + head,
         KvLayout::Hnd => (block * heads + head) * bs + offset,
     };
-    let scale = match buffer.scales() {
-        [] => scale.get(head),
-        own => f32::from_le_bytes(own.as_chunks().0[(block * heads + head) * bs + offset]),
-    };
+    let own: &[[u8; 4]] = buffer.scales().as_chunks().0;
+    let own = own.get((block * heads + head) * bs + offset).map(|b| f32::from_le_bytes(*b));
     let codes = &buffer.bytes()[row * d * stored.size()..(row + 1) * d * stored.size()];
     let halves = || codes.as_chunks().0.iter().map(|&b| u16::from_le_bytes(b));
-    match stored {
+    let numbers = match stored {
         F16 => halves().map(|h| half::f16::from_bits(h).to_f32()).collect(),
         Bf16 => halves().map(|h| half::bf16::from_bits(h).to_f32()).collect(),
-        F8E4M3 => {
-            codes.iter().map(|&c| fp8_format::F8E4M3::from_bits(c).to_f32() * scale).collect()
-        }
-        F8E5M2 => {
-            codes.iter().map(|&c| fp8_format::F8E5M2::from_bits(c).to_f32() * scale).collect()
-        }
-        _ => codes.iter().map(|&c| f32::from(c.cast_signed()) * scale).collect(),
-    }
+        F8E4M3 => codes.iter().map(|&c| fp8_format::F8E4M3::from_bits(c).to_f32()).collect(),
+        F8E5M2 => codes.iter().map(|&c| fp8_format::F8E5M2::from_bits(c).to_f32()).collect(),
+        _ => codes.iter().map(|&c| f32::from(c.cast_signed())).collect(),
+    };
+    (numbers, own)
 }
 
 #[test]
@@ -134,15 +143,18 @@ fn appended_bytes_are_the_cpus_on_every_architecture() {
 
 #[test]
 fn every_head_dim_and_block_size() {
-    for (d, bs) in [(8, 8), (64, 16), (96, 32), (128, 64), (256, 128), (136, 256)] {
-        let shape = CacheShape::new(4, bs, 2, d, F8E4M3, F16);
-        append_and_compare("sm_89", &shape, true);
+    let shapes = [(8, 8), (64, 16), (96, 32), (128, 64), (256, 128), (136, 256)];
+    for (i, arch) in ARCHS.into_iter().enumerate() {
+        for (j, (d, bs)) in shapes.into_iter().enumerate() {
+            let (k, v) = (TYPES[(i + j) % 5], TYPES[(i + 2 * j) % 5]);
+            append_and_compare(arch, &CacheShape::new(4, bs, 2, d, k, v), true);
+        }
     }
 }
 
 #[test]
 fn dynamic_scales_are_the_cpus() {
-    for arch in ["sm_80", "sm_90a"] {
+    for arch in ARCHS {
         for (k, v) in [(F8E4M3, Int8), (Int8, F8E5M2), (F8E5M2, F8E4M3)] {
             for sides in [(true, true), (false, true), (true, false)] {
                 let shape =

@@ -13,6 +13,7 @@ mod parity;
 mod reference;
 mod rescaled;
 mod sets;
+mod shuffle;
 mod table;
 
 use reference::{Model, Reference};

@@ -5,15 +5,35 @@ use crate::{Context, Failure};
 use engine::calibrate::{Calibrator, Methods, Target};
 use engine::eval::{self, Metrics};
 use engine::llm::{EngineConfig, Llm, Scored};
+use engine::tokenizer::Tokenizer;
 use kv_scales::scheme::Strategy;
 use kv_scales::writer::write_checkpoint;
 use kv_scales::{Checkpoint, KvDtypes};
 use std::path::{Path, PathBuf};
 
-/// Held-out text that is compiled into the engine, and a file of this repository.
+/// Text of this repository, and files of it as they once were: windows of them are calibrated on, and
+/// others are passages.
 const BIBLE: &str = include_str!("../../assets/held-out.txt");
 const LICENCE: &str = include_str!("../../../LICENSE-APACHE");
-const CODE: &str = include_str!("../../../xtask/data/smollm2/passage_code.txt");
+const CODE: &str = include_str!("../../../xtask/data/smollm2/calibration_code.txt");
+const OTHER_CODE: &str = include_str!("../../../xtask/data/smollm2/passage_code.txt");
+const PROSE: &str = include_str!("../../../xtask/data/smollm2/calibration_prose.txt");
+const OTHER_PROSE: &str = include_str!("../../../xtask/data/smollm2/passage_prose.txt");
+
+/// Passages that nothing was calibrated on: name, text, window. Observers were made on others: windows
+/// 0, 5 and 9 of the Bible, 1 of the licence, 0 of this code, and files that are in neither.
+const PASSAGES: [(&str, &str, usize); 10] = [
+    ("bible 3", BIBLE, 3),
+    ("bible 6", BIBLE, 6),
+    ("bible 12", BIBLE, 12),
+    ("licence 0", LICENCE, 0),
+    ("licence 2", LICENCE, 2),
+    ("code 1", OTHER_CODE, 1),
+    ("code 2", OTHER_CODE, 2),
+    ("prose 0", OTHER_PROSE, 0),
+    ("prose 1", OTHER_PROSE, 1),
+    ("prose 3", OTHER_PROSE, 3),
+];
 
 impl Model {
     pub(crate) fn weights(&self) -> Result<Checkpoint, Failure> {
@@ -21,16 +41,45 @@ impl Model {
     }
 }
 
-/// Passages of 512 tokens that nothing was calibrated on: the two of the reference, and four more.
+/// Samples of a calibration: what llm-compressor's reference used.
+const SAMPLES: usize = 64;
+
+/// What is calibrated on.
+#[derive(Clone, Copy)]
+pub(crate) enum Text {
+    /// The first samples of one document.
+    OneDocument,
+    /// Half of them that document's, the others of the Bible, of code and of prose about it.
+    FourKinds,
+}
+
+impl Text {
+    pub(crate) fn samples(self, context: &Context) -> Result<Vec<Vec<u32>>, Failure> {
+        let Self::FourKinds = self else { return Ok(context.rows[..SAMPLES].to_vec()) };
+        let mut all = context.rows[..SAMPLES / 2].to_vec();
+        let bible = &[1, 2, 4, 7, 8, 10, 11, 13, 14, 16][..];
+        let (code, prose): (Vec<_>, Vec<_>) = ((0..17).collect(), (0..5).collect());
+        for (text, wanted) in [(BIBLE, bible), (CODE, &code), (PROSE, &prose)] {
+            let mut windows = windows(context, text)?;
+            for window in wanted {
+                all.push(std::mem::take(windows.get_mut(*window).ok_or("a text is too short")?));
+            }
+        }
+        if all.len() == SAMPLES { Ok(all) } else { Err(format!("{} samples", all.len()).into()) }
+    }
+}
+
+fn windows(context: &Context, text: &str) -> Result<Vec<Vec<u32>>, Failure> {
+    let tokenizer = Tokenizer::from_checkpoint(&context.model.weights()?)?;
+    Ok(eval::windows(&tokenizer.ok_or("the model has no tokenizer")?, text)?)
+}
+
+/// Passages of 512 tokens: the two of the reference, and more.
 pub(crate) fn passages(context: &Context) -> Result<Vec<(String, Vec<u32>)>, Failure> {
     let mut all: Vec<_> =
         context.reference.passages()?.into_iter().map(|p| (p.name, p.ids)).collect();
-    let llm = context.model.load("f32", None)?;
-    let tokenizer = llm.tokenizer().ok_or("the model has no tokenizer")?;
-    for (name, text, window) in
-        [("bible 1", BIBLE, 0), ("bible 10", BIBLE, 9), ("licence", LICENCE, 1), ("code", CODE, 0)]
-    {
-        let mut windows = eval::windows(tokenizer, text)?;
+    for (name, text, window) in PASSAGES {
+        let mut windows = windows(context, text)?;
         if window >= windows.len() {
             return Err(format!("{name} has {} windows", windows.len()).into());
         }

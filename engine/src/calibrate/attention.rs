@@ -5,8 +5,9 @@
 //! beside both unquantized. A KV head's error is the squared error of all query heads it serves.
 //!
 //! The samples are few, and text of another kind has outliers that they lack. So a scale is never
-//! below that of the least squared error of all values, which has seen every sample: without this
-//! bound INT8 was better than it on the text it was calibrated on, and worse on licences and code.
+//! much below that of the least squared error of all values, which has seen every sample: without
+//! this bound INT8 was better than it on the text it was calibrated on, and worse on licences and
+//! code.
 
 use super::observed::Sample;
 use crate::Error;
@@ -20,11 +21,17 @@ use kv_scales::observe::{Format, Grid, least_error};
 
 const BLOCK_SIZE: usize = 64;
 /// Each candidate costs an attention over the samples.
-const GRID: Grid = Grid { coarse: 8, fine: 2, below: 2 };
+const GRID: Grid = Grid { coarse: 16, fine: 2, below: 2 };
+/// How far below the scale of the least squared error one may be: 0.15 octaves. Measured once, aside of
+/// this code: the error of the attention output on ten other passages, per head for INT8, of K and V,
+/// over that of `absmax`. Calibrated on one document it was 0.94 and 0.89 with 0.05 octaves, 0.95 and
+/// 0.92 with 0.15, 0.96 and 0.95 with 0.3; on several kinds of text 0.90 and 0.80, 0.87 and 0.79, 0.87
+/// and 0.79.
+const BELOW_FLOOR: f32 = 0.901_250;
 
 type Cache = attn_kernels::KvCache<attn_kernels::CpuBuffer>;
 
-/// Where the search is: the scales of absmax, and those it must not go below.
+/// Where the search is: the scales of absmax, and those it must not go far below.
 #[derive(Clone, Copy)]
 pub(super) struct Bounds<'a> {
     pub(super) full: &'a ScaleValue,
@@ -153,18 +160,28 @@ impl<'a> Trial<'a> {
         mut output: impl FnMut(KvScale) -> Result<Vec<f32>, Error>,
     ) -> Result<ScaleValue, Error> {
         let per_head = matches!(bounds.full, ScaleValue::PerHead(_));
+        // FP8 of the least squared error can be above absmax, which saturates nothing.
+        let floors = bounds.floor.values().iter().zip(bounds.full.values());
+        let floors: Vec<f32> =
+            floors.map(|(floor, full)| (BELOW_FLOOR * floor).min(*full)).collect();
         let bounded = |scales: &[f32]| -> ScaleValue {
-            let pairs = scales.iter().zip(bounds.floor.values());
-            let mut above = pairs.map(|(scale, floor)| scale.max(*floor));
+            let mut above = scales.iter().zip(&floors).map(|(scale, floor)| scale.max(*floor));
             match per_head {
                 true => ScaleValue::PerHead(above.collect()),
                 false => ScaleValue::PerTensor(above.next().unwrap_or(1.0)),
             }
         };
+        // Once every scale is at its bound, smaller candidates are all the same.
+        let mut last: Option<(ScaleValue, Vec<f64>)> = None;
         let best = least_error(format, bounds.full.values(), GRID, |candidate| {
-            let scale = kv_scale(self.layer, &bounded(candidate))?;
-            let errors = self.errors(&output(scale)?, lanes);
-            Ok::<_, Error>(if per_head { errors } else { vec![errors.iter().sum()] })
+            let scales = bounded(candidate);
+            if let Some((_, errors)) = last.as_ref().filter(|(same, _)| *same == scales) {
+                return Ok::<_, Error>(errors.clone());
+            }
+            let errors = self.errors(&output(kv_scale(self.layer, &scales)?)?, lanes);
+            let errors = if per_head { errors } else { vec![errors.iter().sum()] };
+            last = Some((scales, errors.clone()));
+            Ok(errors)
         })?;
         Ok(bounded(&best))
     }
@@ -272,10 +289,21 @@ mod tests {
                 assert!(got[head] <= 1.25 * least, "{dtype} head {head}: {} {least}", got[head]);
                 assert!(got[head] <= 1.001 * absmax[head], "{dtype} head {head}");
             }
-            // And never below the bound.
-            let floor = per_head(full.map(|s| 0.99 * s));
-            let found = trial.k(format, Bounds { full: &bound, floor: &floor }).unwrap();
-            assert!(found.values().iter().zip(floor.values()).all(|(s, floor)| s >= floor));
+            // A bound a little above it leaves it; one far above it, or above absmax, does not.
+            let above = |factor: f32| {
+                let floor = per_head(found.map(|s| factor * s));
+                let found = trial.k(format, Bounds { full: &bound, floor: &floor }).unwrap();
+                [found.values()[0], found.values()[1]]
+            };
+            let (near, far) = (errors(&samples, format, above(1.05)), above(1.3));
+            for head in 0..KV_HEADS {
+                assert!(near[head] <= 1.001 * got[head], "{dtype} head {head}");
+                let lowest = (BELOW_FLOOR * 1.3 * found[head]).min(full[head]);
+                assert!(far[head] >= lowest, "{dtype} head {head}: {} {lowest}", far[head]);
+            }
+            // For FP8 what was found is above absmax already, where there is no bound.
+            let raised = far.iter().zip(found).any(|(far, found)| *far > found);
+            assert!(raised || dtype != KvDtype::Int8, "{dtype}: the bound is in use");
         }
     }
 }

@@ -8,11 +8,11 @@ use kv_scales::observe::TensorObserver;
 use std::ops::Range;
 
 /// Samples that are kept for [`Method::Attention`](super::Method::Attention).
-const KEPT: usize = 4;
+const KEPT: usize = 8;
 /// Of a sample at most this many tokens: any beginning of a sequence is one.
 const KEPT_TOKENS: usize = 512;
 /// Query tokens of a kept sample, spread over it.
-const KEPT_QUERIES: usize = 32;
+const KEPT_QUERIES: usize = 24;
 
 /// One layer's tensors.
 pub(super) struct LayerObserver {
@@ -172,8 +172,8 @@ mod tests {
             places.extend(observed.place);
             assert!(observed.kept.len() <= KEPT);
         }
-        // Expected: 4 + Σ 4/n = 4 (1 + H(4000) - H(4)), about 31.
-        assert!((20..44).contains(&places.len()), "{places:?}");
+        // Expected: 8 + Σ 8/n = 8 (1 + H(4000) - H(8)), about 57.
+        assert!((42..72).contains(&places.len()), "{places:?}");
         assert!((0..KEPT).all(|place| places[KEPT..].contains(&place)), "{places:?}");
         assert_eq!(observed.kept[0].positions.len(), KEPT_QUERIES);
         assert_eq!(*observed.kept[0].positions.last().unwrap(), KEPT_TOKENS - 1);

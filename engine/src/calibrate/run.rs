@@ -78,7 +78,7 @@ pub struct Calibrator {
 impl Calibrator {
     /// Loads the weights of a checkpoint, with an f32 cache for one sample of at most
     /// `max_seq_len` tokens. With `whole_samples` a few samples are kept for
-    /// [`Method::Attention`]: at most four, at most 512 tokens of each.
+    /// [`Method::Attention`]: at most eight, at most 512 tokens of each.
     ///
     /// # Errors
     /// As [`Llm::load`](crate::Llm::load) for the checkpoint; when `max_seq_len` is 0 or beyond the

@@ -1,16 +1,20 @@
 //! Magnitudes in log2 bins, with the exact extremes: what is kept of everything that was observed.
 //!
 //! A bin is all numbers whose upper 16 bits are equal: the exponent and seven bits of the mantissa,
-//! so 128 bins from a power of two to the next, and no number falls outside. Bins are made for the
-//! octaves that occur, some twenty, so a histogram takes about 25 KB and never more than 260 KB.
+//! so 128 bins from a power of two to the next. The octave of the largest magnitude and the 23 below
+//! it have such bins; an octave further down, under an eight-millionth of the largest, is one bin: no
+//! format of 8 bits has a scale that depends on it. So a histogram takes 26 KB from the beginning,
+//! whatever it sees, and no number falls outside.
 
 /// Bins from one power of two to the next.
 pub const BINS_PER_OCTAVE: usize = 128;
 
+/// All exponents of f32.
 const OCTAVES: usize = 256;
 /// Infinity and NaN have this exponent.
 const NOT_FINITE: usize = 255;
-const ABSENT: u16 = u16::MAX;
+/// Octaves with bins of their own.
+const FINE_OCTAVES: usize = 24;
 /// Points that stand for a bin: its numbers are taken to be spread evenly. One would be too few for
 /// INT8, whose largest codes are two bins wide.
 const POINTS: usize = 4;
@@ -18,9 +22,12 @@ const POINTS: usize = 4;
 /// The distribution of what was observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    /// By exponent, the place of its bins.
-    pages: Box<[u16; OCTAVES]>,
-    bins: Vec<u64>,
+    /// The bins of `FINE_OCTAVES` octaves, of which the highest is that of the largest magnitude.
+    fine: Box<[u64]>,
+    /// The exponent of the lowest of them.
+    base: usize,
+    /// By exponent, the octaves below those.
+    coarse: Box<[u64]>,
     zeros: u64,
     count: u64,
     min: f32,
@@ -29,9 +36,17 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
+        // Memory that is zero from the start gets its pages when it is first written to, so a
+        // process would grow as octaves occur: it is written to now.
+        let written = |len| {
+            let mut bins = vec![0; len];
+            std::hint::black_box(&mut bins).fill(0);
+            bins.into_boxed_slice()
+        };
         Histogram {
-            pages: Box::new([ABSENT; OCTAVES]),
-            bins: Vec::new(),
+            fine: written(FINE_OCTAVES * BINS_PER_OCTAVE),
+            base: 0,
+            coarse: written(OCTAVES),
             zeros: 0,
             count: 0,
             min: f32::INFINITY,
@@ -59,34 +74,47 @@ impl Histogram {
                 self.zeros += 1;
                 continue;
             }
-            let page = match self.pages[octave] {
-                ABSENT => self.add_page(octave),
-                page => page as usize,
-            };
-            let bin = (bits >> 16) as usize % BINS_PER_OCTAVE;
-            self.bins[page * BINS_PER_OCTAVE + bin] += 1;
+            self.add(octave, (bits >> 16) as usize, 1);
         }
         Ok(())
     }
 
+    /// Counts in the bin of these upper bits, which are not above those of a finite number.
+    fn add(&mut self, octave: usize, upper_bits: usize, count: u64) {
+        if octave >= self.base + FINE_OCTAVES {
+            self.raise(octave);
+        }
+        match octave < self.base {
+            true => self.coarse[octave] += count,
+            false => self.fine[upper_bits - self.base * BINS_PER_OCTAVE] += count,
+        }
+    }
+
+    /// Makes an octave the highest: those that leave the fine bins at the low end become one bin each.
     #[cold]
-    fn add_page(&mut self, octave: usize) -> usize {
-        let page = self.bins.len() / BINS_PER_OCTAVE;
-        self.pages[octave] = page as u16;
-        self.bins.resize(self.bins.len() + BINS_PER_OCTAVE, 0);
-        page
+    fn raise(&mut self, octave: usize) {
+        let up = octave + 1 - FINE_OCTAVES - self.base;
+        let leaving = up.min(FINE_OCTAVES) * BINS_PER_OCTAVE;
+        for (octave, bins) in self.fine[..leaving].chunks(BINS_PER_OCTAVE).enumerate() {
+            self.coarse[self.base + octave] += bins.iter().sum::<u64>();
+        }
+        self.fine.copy_within(leaving.., 0);
+        let kept = self.fine.len() - leaving;
+        self.fine[kept..].fill(0);
+        self.base += up;
     }
 
     /// Counts what another has counted.
     pub fn merge(&mut self, other: &Histogram) {
-        for (octave, page) in other.pages.iter().enumerate().filter(|(_, p)| **p != ABSENT) {
-            let own = match self.pages[octave] {
-                ABSENT => self.add_page(octave),
-                page => page as usize,
-            };
-            let from = &other.bins[*page as usize * BINS_PER_OCTAVE..][..BINS_PER_OCTAVE];
-            let to = &mut self.bins[own * BINS_PER_OCTAVE..][..BINS_PER_OCTAVE];
-            to.iter_mut().zip(from).for_each(|(a, b)| *a += b);
+        if other.base > self.base {
+            self.raise(other.base + FINE_OCTAVES - 1);
+        }
+        for (octave, count) in other.coarse.iter().enumerate().filter(|(_, count)| **count > 0) {
+            self.coarse[octave] += count;
+        }
+        for (bin, count) in other.fine.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let upper_bits = other.base * BINS_PER_OCTAVE + bin;
+            self.add(upper_bits / BINS_PER_OCTAVE, upper_bits, *count);
         }
         self.zeros += other.zeros;
         self.count += other.count;
@@ -116,20 +144,21 @@ impl Histogram {
 
     /// The bins that hold something, from small to large: the two ends, and the count.
     fn occupied(&self) -> impl Iterator<Item = (f32, f32, u64)> {
-        let pages = self.pages.iter().enumerate().filter(|(_, page)| **page != ABSENT);
-        pages.flat_map(move |(octave, page)| {
-            let bins = &self.bins[*page as usize * BINS_PER_OCTAVE..][..BINS_PER_OCTAVE];
-            bins.iter().enumerate().filter(|(_, count)| **count > 0).map(move |(bin, count)| {
-                let upper_bits = (octave * BINS_PER_OCTAVE + bin) as u32;
-                let end = |bits: u32| f32::from_bits(bits << 16);
-                // The bin above the largest begins at infinity.
-                (end(upper_bits), end(upper_bits + 1).min(f32::MAX), *count)
-            })
-        })
+        let coarse = self.coarse.iter().enumerate().map(|(octave, count)| {
+            (octave * BINS_PER_OCTAVE, (octave + 1) * BINS_PER_OCTAVE, *count)
+        });
+        let first = self.base * BINS_PER_OCTAVE;
+        let fine = self.fine.iter().enumerate();
+        let fine = fine.map(move |(bin, count)| (first + bin, first + bin + 1, *count));
+        // The bin above the largest begins at infinity.
+        let end = |upper_bits: usize| f32::from_bits((upper_bits as u32) << 16).min(f32::MAX);
+        let held = coarse.chain(fine).filter(|(_, _, count)| *count > 0);
+        held.map(move |(low, high, count)| (end(low), end(high), count))
     }
 
     /// The magnitude that `percent` of all are at or below: of the sorted magnitudes the one with
-    /// that rank, within its bin (under 0.8%), and exactly the largest for 100.
+    /// that rank, within its bin (under 0.8%, or in one of the low octaves within that), and exactly
+    /// the largest for 100.
     pub fn percentile(&self, percent: f64) -> f32 {
         let rank = (percent / 100.0 * self.count as f64).ceil().max(1.0) as u64;
         if rank >= self.count {
@@ -220,7 +249,9 @@ mod tests {
             let rank = (percent / 100.0 * sorted.len() as f64).ceil().max(1.0) as usize;
             let exact = sorted[rank - 1];
             let found = of(&values).percentile(percent);
-            prop_assert!((found - exact).abs() <= exact / BINS_PER_OCTAVE as f32, "{found} {exact}");
+            let low = exact < sorted[sorted.len() - 1] * (-(FINE_OCTAVES as f32) + 2.0).exp2();
+            let within = if low { exact } else { exact / BINS_PER_OCTAVE as f32 };
+            prop_assert!((found - exact).abs() <= within, "{found} {exact}");
             prop_assert_eq!(of(&values).percentile(100.0), sorted[sorted.len() - 1]);
         }
 
@@ -233,11 +264,9 @@ mod tests {
             let mut merged = of(&a);
             merged.merge(&of(&b));
             let whole = of(&[&b[..], &a].concat());
-            prop_assert_eq!(merged.occupied().collect::<Vec<_>>(), whole.occupied().collect::<Vec<_>>());
-            prop_assert_eq!(
-                (merged.count, merged.zeros, merged.min, merged.max),
-                (whole.count, whole.zeros, whole.min, whole.max)
-            );
+            prop_assert_eq!(&merged, &whole);
+            let counted = merged.occupied().map(|bin| bin.2).sum::<u64>();
+            prop_assert_eq!(counted + merged.zeros, (a.len() + b.len()) as u64);
         }
     }
 }

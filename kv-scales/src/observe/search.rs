@@ -30,6 +30,28 @@ impl Points {
     }
 }
 
+/// What a scale may have in squared error over the least: 0.2 dB. So much is made by where the steps
+/// fall for the values that were seen, and does not carry over to others.
+const EQUALLY_GOOD: f64 = 1.05;
+
+impl Points {
+    /// On the way from `shared` to `best` the first scale that is as good as `best`, or nearly. With
+    /// that a head leaves the scale that suits all heads together only where it gains by it.
+    pub(super) fn nearest_to(&self, format: Format, shared: f32, full: f32, best: f32) -> f32 {
+        /// Scales from one power of two to the next.
+        const STEPS: f32 = 32.0;
+        let highest = if format.is_uniform() { full } else { 2.0 * full };
+        let start = shared.min(highest);
+        let limit = EQUALLY_GOOD * self.squared_error(format, best);
+        let octaves = (best / start).log2();
+        let steps = (octaves.abs() * STEPS).ceil();
+        (0..steps as u32)
+            .map(|step| start * (octaves * step as f32 / steps).exp2())
+            .find(|scale| self.squared_error(format, *scale) <= limit)
+            .unwrap_or(best)
+    }
+}
+
 /// Of the scales `full × 2^e`, `e` on the grid, those with the least error, for several scales side
 /// by side that do not depend on one another: `error` is given one candidate for each and returns
 /// the error of each. Of equal ones the largest is taken. `full` is on the grid, so a result is

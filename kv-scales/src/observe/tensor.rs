@@ -128,15 +128,24 @@ impl TensorObserver {
         format: Format,
         strategy: Strategy,
     ) -> Result<ScaleValue, Error> {
+        let together = || {
+            let mut all = Histogram::default();
+            self.heads.iter().for_each(|head| all.merge(&head.histogram));
+            self.scale(observer, format, &all, self.moving)
+        };
         match strategy {
-            Strategy::Tensor => {
-                let mut all = Histogram::default();
-                self.heads.iter().for_each(|head| all.merge(&head.histogram));
-                Ok(ScaleValue::PerTensor(self.scale(observer, format, &all, self.moving)?))
-            }
+            Strategy::Tensor => Ok(ScaleValue::PerTensor(together()?)),
             Strategy::AttnHead => {
                 let of = |head: &Head| self.scale(observer, format, &head.histogram, head.moving);
-                Ok(ScaleValue::PerHead(self.heads.iter().map(of).collect::<Result<_, _>>()?))
+                let mut scales: Box<[f32]> = self.heads.iter().map(of).collect::<Result<_, _>>()?;
+                if observer == Observer::Mse && scales.len() > 1 {
+                    let shared = together()?;
+                    for (scale, Head { histogram, .. }) in scales.iter_mut().zip(&self.heads) {
+                        let full = histogram.absmax() / format.max();
+                        *scale = histogram.points().nearest_to(format, shared, full, *scale);
+                    }
+                }
+                Ok(ScaleValue::PerHead(scales))
             }
         }
     }

@@ -165,19 +165,27 @@ impl ScaleSet {
     }
 
     /// The tensors, sorted by name; `pattern` is what stands before `k_scale`, with `{}` for the
-    /// layer.
+    /// layer. With q scales there are zero points too, all zero: the config then asks for quantized
+    /// attention, for which llm-compressor writes them beside each scale.
     pub(super) fn tensors(&self, pattern: &str) -> Vec<NewTensor> {
-        let mut tensors = Vec::new();
+        let (mut tensors, zero_points) = (Vec::new(), self.has_q());
         for (layer, set) in &self.layers {
             for (slot, value) in set.slots() {
-                let name = pattern.replacen("{}", &layer.to_string(), 1) + slot.name() + "_scale";
+                let stem = pattern.replacen("{}", &layer.to_string(), 1) + slot.name();
                 let shape = match value {
                     ScaleValue::PerHead(values) => vec![values.len(), 1, 1],
                     _ => vec![1],
                 };
                 let values = value.values().iter();
-                let bytes = values.flat_map(|v| stored_bytes(*v, self.stored_as)).collect();
-                tensors.push(NewTensor { name, dtype: self.stored_as, shape, bytes });
+                let bytes: Vec<u8> =
+                    values.flat_map(|v| stored_bytes(*v, self.stored_as)).collect();
+                let dtype = self.stored_as;
+                if zero_points && slot != Slot::Prob {
+                    let (shape, bytes) = (shape.clone(), vec![0; bytes.len()]);
+                    let name = format!("{stem}_zero_point");
+                    tensors.push(NewTensor { name, dtype, shape, bytes });
+                }
+                tensors.push(NewTensor { name: stem + "_scale", dtype, shape, bytes });
             }
         }
         tensors.sort_by(|a, b| a.name.cmp(&b.name));

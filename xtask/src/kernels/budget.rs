@@ -34,6 +34,17 @@ pub(crate) fn resident(arch: &str, kernel: &Kernel) -> u32 {
     (65536 / registers).min(shared / (kernel.shared + 1024)).min(warps / 4)
 }
 
+/// CTAs that must fit one multiprocessor: of decode kernels, so many that one can wait for memory while
+/// another computes.
+fn least_resident(arch: &str, kernel: &str) -> u32 {
+    match (kernel.starts_with("attention_") && kernel.ends_with("_m1"), arch) {
+        (false, _) => 1,
+        (true, "sm_89" | "sm_120a") => 2,
+        (true, _) if kernel.contains("_d256_") => 2,
+        (true, _) => 3,
+    }
+}
+
 /// What is wrong with a kernel; nothing, if all is well.
 pub(crate) fn problems(arch: &str, kernel: &Kernel) -> Vec<String> {
     let mut problems = Vec::new();
@@ -46,11 +57,19 @@ pub(crate) fn problems(arch: &str, kernel: &Kernel) -> Vec<String> {
     at_most("bytes spilled", kernel.spill_bytes, 0);
     at_most("bytes of stack", kernel.stack, 0);
     at_most("bytes of shared memory", kernel.shared, most_shared(arch));
+    let (fit, wanted) = (resident(arch, kernel), least_resident(arch, &kernel.name));
+    at_most("CTAs missing", wanted.saturating_sub(fit), 0);
     if let Some(sass) = kernel.sass {
         at_most("accesses to local memory", sass.local, 0);
         let attention = kernel.name.starts_with("attention_");
-        if attention && sass.hmma == 0 {
+        // Those that multiply all as codes need no other products.
+        let codes = kernel.name.starts_with("attention_fp8_");
+        if attention && !codes && sass.hmma == 0 {
             problems.push(format!("{arch} {}: no HMMA", kernel.name));
+        }
+        let some_codes = kernel.name.starts_with("attention_fp8");
+        if some_codes != (sass.qmma > 0) {
+            problems.push(format!("{arch} {}: {} QMMA", kernel.name, sass.qmma));
         }
         if sass.wide_loads == 0 && kernel.name != "gather_kv" {
             problems.push(format!("{arch} {}: no 16-byte load", kernel.name));
@@ -120,6 +139,8 @@ mod tests {
         let b = Sass { total: 2, hmma: 1, local: 1, ..Sass::default() };
         assert_eq!([kernels[0].sass, kernels[1].sass], [Some(a), Some(b)]);
         assert_eq!(problems("sm_89", &kernels[1]).len(), 2, "local memory, no wide load");
+        kernels[1].name = "attention_fp8_b".into();
+        assert_eq!(problems("sm_89", &kernels[1]).len(), 3, "and no QMMA");
     }
 
     #[test]
@@ -135,13 +156,17 @@ mod tests {
     fn a_kernel_over_its_budget_is_found() {
         let spills = Kernel { name: "merge_chunks".into(), spill_bytes: 8, ..Kernel::default() };
         assert_eq!(problems("sm_80", &spills).len(), 1);
-        let hungry = Kernel {
+        let mut hungry = Kernel {
             name: "attention_e4m3_e4m3_d128_m2".into(),
             registers: 200,
             shared: 100 << 10,
             ..Kernel::default()
         };
-        assert_eq!(problems("sm_89", &hungry).len(), 2);
+        assert_eq!(problems("sm_89", &hungry).len(), 3, "none fits");
         assert_eq!(problems("sm_90a", &hungry).len(), 1);
+        (hungry.name, hungry.registers) = ("attention_e4m3_e4m3_d64_m1".into(), 128);
+        hungry.shared = 54 << 10;
+        assert_eq!(problems("sm_89", &hungry).len(), 1, "only one fits");
+        assert_eq!(problems("sm_90a", &hungry).len(), 0);
     }
 }

@@ -4,6 +4,12 @@
 //! run time. Shipped are those that models and caches of today have, so that the files stay under
 //! 15 MB: `attn-kernels/cuda/README.md` says what and why.
 
+#[path = "../../../attn-kernels/src/cuda/modules.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with attn-kernels, which uses all of it")]
+mod modules;
+
+use modules::HEAD_DIMS;
+
 /// One PTX file: `attn-kernels/ptx/<arch>/<name>.ptx`.
 #[derive(Debug, Clone)]
 pub(crate) struct Module {
@@ -13,52 +19,70 @@ pub(crate) struct Module {
     pub(crate) options: Vec<String>,
 }
 
-/// Stored types as file names and as the sources call them.
-const PAIRS: [(&str, &str, &[&str]); 5] = [
-    ("e4m3", "E4M3", &["D64", "D96", "D128", "D256=2"]),
-    ("e5m2", "E5M2", &["D64", "D128"]),
-    ("int8", "INT8", &["D64", "D128"]),
-    ("f16", "F16", &["D64", "D128"]),
-    ("bf16", "BF16", &["D64", "D128"]),
+/// Attention that ships on every architecture, with the head dimensions; 16 and 32 rows each.
+const ATTENTION: [(&str, &[usize]); 5] = [
+    ("attention_e4m3_e4m3", &HEAD_DIMS),
+    ("attention_e5m2_e5m2", &[64, 128]),
+    ("attention_int8_int8", &[64, 128]),
+    ("attention_f16_f16", &[64, 128]),
+    ("attention_bf16_bf16", &[64, 128]),
 ];
 
+/// Attention that multiplies codes, where tensor cores do that by `mma.sync`.
+const ON_CODES: [(&str, &[usize]); 2] =
+    [("attention_fp8_e4m3_e4m3", &HEAD_DIMS), ("attention_fp8q_e4m3_e4m3", &[128])];
+const ON_CODES_ARCHS: [&str; 2] = ["sm_89", "sm_120a"];
+
 /// The modules of one architecture.
-pub(crate) fn modules(_arch: &str) -> Vec<Module> {
-    let mut all: Vec<Module> = ["append", "copy_blocks", "gather", "merge"]
-        .into_iter()
-        .zip(["append.cu", "copy_blocks.cu", "gather.cu", "merge.cu"])
-        .map(|(name, source)| Module { name: name.to_owned(), source, options: Vec::new() })
+pub(crate) fn modules(arch: &str) -> Vec<Module> {
+    let plain = ["append", "copy_blocks", "gather", "merge"].map(|name| (name, &[][..]));
+    let on_codes = if ON_CODES_ARCHS.contains(&arch) { &ON_CODES[..] } else { &[] };
+    let all = plain.iter().chain(&ATTENTION).chain(on_codes);
+    all.filter_map(|&(name, dims)| module(name, dims)).collect()
+}
+
+/// Modules that do not ship but are run by tests: every pair of stored types, with head dimensions
+/// that do not ship where the pair does; and Q and K multiplied as codes, where that can be.
+pub(crate) fn unshipped(arch: &str) -> Vec<Module> {
+    let types = modules::TYPES;
+    let pairs = types.iter().enumerate().flat_map(|(i, k)| types.iter().map(move |v| (i, *k, *v)));
+    let mut all: Vec<Module> = pairs
+        .filter_map(|(i, k, v)| {
+            let name = format!("attention_{k}_{v}");
+            match ATTENTION.iter().find(|(shipped, _)| *shipped == name) {
+                Some((_, dims)) => {
+                    let others: Vec<usize> =
+                        HEAD_DIMS.into_iter().filter(|d| !dims.contains(d)).collect();
+                    if others.is_empty() { None } else { module(&name, &others) }
+                }
+                // One of the four for each pair, all of them for each type.
+                None => {
+                    let j = types.iter().position(|t| *t == v).unwrap_or(0);
+                    module(&name, &[HEAD_DIMS[(i + j) % 4]])
+                }
+            }
+        })
         .collect();
-    for (name, element, dims) in PAIRS {
-        all.push(attention((name, element), (name, element), dims));
+    if ON_CODES_ARCHS.contains(&arch) {
+        all.extend(module("attention_fp8q_e4m3_e4m3", &[64]));
+        all.extend(module("attention_fp8q_e5m2_f16", &[96]));
+        all.extend(module("attention_fp8_e5m2_e5m2", &[64]));
     }
     all
 }
 
-/// Modules that do not ship but are run by tests: K and V stored differently.
-pub(crate) fn mixed() -> Vec<Module> {
-    [
-        (("f16", "F16"), ("e4m3", "E4M3")),
-        (("bf16", "BF16"), ("int8", "INT8")),
-        (("e4m3", "E4M3"), ("bf16", "BF16")),
-        (("int8", "INT8"), ("f16", "F16")),
-        (("e5m2", "E5M2"), ("e4m3", "E4M3")),
-    ]
-    .into_iter()
-    .map(|(k, v)| attention(k, v, &["D64", "D96"]))
-    .collect()
-}
-
-/// Attention for a type of K and one of V, each with its name and as the sources call it.
-fn attention(k: (&str, &str), v: (&str, &str), dims: &[&str]) -> Module {
-    let mut options = vec![
-        format!("-DK_TYPE={}", k.1),
-        format!("-DV_TYPE={}", v.1),
-        format!("-DK_NAME={}", k.0),
-        format!("-DV_NAME={}", v.0),
-    ];
-    options.extend(dims.iter().map(|dim| format!("-D{dim}")));
-    Module { name: format!("attention_{}_{}", k.0, v.0), source: "attention.cu", options }
+/// A module, 16 and 32 rows of each head dimension.
+fn module(name: &str, dims: &[usize]) -> Option<Module> {
+    // 32 rows and 16-bit storage at 256 need more shared memory than sm_89 and sm_120 have.
+    let wide = name.contains("f16");
+    let shapes: Vec<(usize, usize)> = dims
+        .iter()
+        .flat_map(|&d| [(d, 1), (d, 2)])
+        .filter(|&shape| !(wide && shape == (256, 2)))
+        .collect();
+    let found = modules::Module::new(name, &shapes)?;
+    let options = found.definitions.iter().map(|d| format!("-D{d}")).collect();
+    Some(Module { name: name.to_owned(), source: found.source, options })
 }
 
 #[cfg(test)]
@@ -68,6 +92,9 @@ mod tests {
     #[test]
     fn names_are_unique_and_sources_exist() {
         let modules = modules("sm_89");
+        assert_eq!(modules.len(), 4 + ATTENTION.len() + ON_CODES.len(), "each has a source");
+        assert_eq!(unshipped("sm_80").len(), 24, "all pairs but that of which everything ships");
+        assert_eq!(unshipped("sm_89").len(), 27);
         let mut names: Vec<&str> = modules.iter().map(|m| m.name.as_str()).collect();
         names.sort_unstable();
         names.dedup();

@@ -1,4 +1,4 @@
-//! PTX that only tests run, in `target/cuda/ptx/tests`: attention with K and V stored differently
+//! PTX that only tests run, in `target/cuda/ptx/tests`: attention that does not ship
 //! (`attention_<K>_<V>.<arch>.ptx`), and the emulator's test kernels: every `.cu` of `attn-kernels/emulator/tests/kernels`, for every
 //! architecture, as `<name>.<arch>.ptx`.
 //!
@@ -24,9 +24,9 @@ pub(crate) fn directory() -> PathBuf {
     repo::target_dir().join("cuda/ptx/tests")
 }
 
-/// The architectures for which K and V may be stored differently in tests: without and with FP8
-/// conversions in hardware.
-const MIXED_ARCHS: [&str; 2] = ["sm_80", "sm_90a"];
+/// The architectures for which tests run what does not ship: one of each kind of code that NVRTC
+/// makes (sm_90a's is sm_89's, sm_100a's is sm_120a's, but for the name).
+const UNSHIPPED_ARCHS: [&str; 3] = ["sm_80", "sm_89", "sm_120a"];
 
 pub(crate) fn run() -> Result<()> {
     let out = directory();
@@ -36,10 +36,10 @@ pub(crate) fn run() -> Result<()> {
 
     let shipped = repo::root().join("attn-kernels/cuda");
     let headers = list(&shipped, "cuh")?;
-    for module in shipped::mixed() {
-        let mut options = module.options.clone();
-        options.extend(build::OPTIONS.map(str::to_owned));
-        for arch in MIXED_ARCHS {
+    for arch in UNSHIPPED_ARCHS {
+        for module in shipped::unshipped(arch) {
+            let mut options = module.options.clone();
+            options.extend(build::OPTIONS.map(str::to_owned));
             let file = shipped.join(module.source);
             maker.make(&module.name, &file, arch, &headers, &[], &options)?;
         }

@@ -58,11 +58,17 @@ pub(crate) fn assemble(toolkit: &Toolkit, ptx: &str, arch: &str) -> Result<Assem
     Ok(Assembled { cubin: cubin.context("ptxas left no cubin")?, usage: usage(&messages)? })
 }
 
-/// Takes out the hints that say which bytes of a vector load are used: they ask for PTX 8.3, and
-/// help only a memory checker.
+/// Takes out what says nothing to a driver: comments (each inline instruction stands between two)
+/// and empty lines, and the hints that say which bytes of a vector load are used, which ask for PTX
+/// 8.3 and help only a memory checker. The comments at the beginning stay.
 pub(crate) fn without_hints(ptx: &str) -> String {
-    let hint = |line: &&str| line.trim_start().starts_with(".pragma \"used_bytes_mask");
-    ptx.split_inclusive('\n').filter(|line| !hint(line)).collect()
+    let needless = |line: &str| {
+        let line = line.trim_start();
+        line.is_empty() || line.starts_with("//") || line.starts_with(".pragma \"used_bytes_mask")
+    };
+    let head = ptx.find(".version ").unwrap_or(0);
+    let rest = ptx[head..].split_inclusive('\n').filter(|line| !needless(line));
+    ptx[..head].to_owned() + &rest.collect::<String>()
 }
 
 /// The module with the least `.version` that ptxas assembles, and that version: the older, the
@@ -132,8 +138,10 @@ mod tests {
 
     #[test]
     fn hints_go_and_all_else_stays() {
-        let text = "a;\n\t.pragma \"used_bytes_mask 3840\";\n\tb;\n";
-        assert_eq!(without_hints(text), "a;\n\tb;\n");
+        let text = "//\n// Made by NVRTC\n\n.version 8.1\n\n\t// begin inline asm\n\ta; // b\n\
+                    \t.pragma \"used_bytes_mask 3840\";\n\t.pragma \"nounroll\";\n";
+        let left = "//\n// Made by NVRTC\n\n.version 8.1\n\ta; // b\n\t.pragma \"nounroll\";\n";
+        assert_eq!(without_hints(text), left);
     }
 
     #[test]

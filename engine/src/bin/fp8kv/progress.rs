@@ -20,7 +20,8 @@ impl Progress {
 
     /// Counts tokens: shows how many there are each second, too.
     pub(crate) fn of_tokens(tokens: u64, what: &str) -> Self {
-        let style = "{msg} {wide_bar} {pos}/{len} tokens, {per_sec:.0}, {eta} left";
+        // The number after the colon is that of decimals.
+        let style = "{msg} {wide_bar} {pos}/{len} tokens, {per_sec:0}, {eta} left";
         Self::styled(tokens, what, style)
     }
 
@@ -46,6 +47,11 @@ impl Progress {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
             self.shown = true;
         }
+    }
+
+    /// How many there will be, when that is better known than at first.
+    pub(crate) fn expect(&self, steps: u64) {
+        self.bar.set_length(steps);
     }
 
     /// From now on the bar speaks of this.

@@ -147,7 +147,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     let stopped = || stop.load(Ordering::Relaxed);
     let start = Instant::now();
-    let total = (args.samples * args.max_seq_len) as u64;
+    let total = args.samples.saturating_mul(args.max_seq_len) as u64;
     let mut progress = Progress::of_tokens(total, "calibrating");
     for sample in samples.take(args.samples) {
         if stopped() {
@@ -156,6 +156,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         let ids = sample.map_err(at)?;
         calibrator.sample(&ids).map_err(at)?;
         progress.advance(ids.len() as u64);
+        // Conversations can be shorter than a window: those to come are taken to be as those before.
+        let (seen, tokens) = calibrator.seen();
+        progress.expect((tokens / seen.max(1) as u64).saturating_mul(args.samples as u64));
     }
     drop(progress);
     let forward_seconds = start.elapsed().as_secs_f64();

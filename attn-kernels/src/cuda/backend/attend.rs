@@ -1,0 +1,109 @@
+//! Attention: launches alone, of what the plan has on the device already.
+
+use super::{CudaBackend, grid_of};
+use crate::backend::KvCache;
+use crate::cuda::argument::Argument;
+use crate::cuda::names::unsupported;
+use crate::cuda::{CudaBuffer, CudaTensor, Driver};
+use crate::error::Error;
+use crate::math::default_prob_scale;
+use crate::plan::Plan;
+use crate::scales::LayerScales;
+use crate::shape::Side;
+
+impl<D: Driver> CudaBackend<D> {
+    /// The calls' addresses, and the launches.
+    pub(super) fn attend(
+        &self,
+        plan: &Plan,
+        cache: &KvCache<CudaBuffer<D::Memory>>,
+        scales: &LayerScales,
+        q: &CudaTensor<D::Memory>,
+        out: &CudaTensor<D::Memory>,
+        lse: Option<&CudaTensor<D::Memory>>,
+    ) -> Result<(), Error> {
+        plan.check_call(&cache.shape, q.len, out.len, lse.map(|l| l.len))?;
+        q.require_f32("q")?;
+        out.require_f32("out")?;
+        lse.map_or(Ok(()), |lse| lse.require_f32("lse"))?;
+        scales.validate(&cache.shape, Some(plan.attention().num_heads))?;
+        // A plan of another backend has not been cut up and sent.
+        let made;
+        let placed = match self.placed(plan) {
+            Some(placed) => placed,
+            None => {
+                made = self.place(plan)?;
+                &made
+            }
+        };
+        let (shape, attention) = (&cache.shape, plan.attention());
+        let (heads, variant, work) = (shape.num_kv_heads, &attention.variant, &placed.work);
+        let at_k = self.given_address(cache, scales, Side::K)?;
+        let at_v = self.given_address(cache, scales, Side::V)?;
+        let at_q = match attention.math.uses_q_scale() {
+            true => {
+                let of = |head| scales.q.get(head);
+                cache.k.q.place_floats(&self.driver, attention.num_heads, of)?
+            }
+            false => 0,
+        };
+        let prob = match attention.math.uses_prob_scale() {
+            true => scales.prob.unwrap_or(default_prob_scale(shape.v_type)),
+            false => 0.0,
+        };
+        let states = placed.states.as_ref().map_or(0, |states| self.driver.address(states));
+        let [k_codes, v_codes] = [Side::K, Side::V].map(|side| shape.codes(side));
+        let argument = |tasks: u64| {
+            Argument::new()
+                .u64(self.address(q))
+                .u64(self.address(out))
+                .u64(lse.map_or(0, |lse| self.address(lse)))
+                .u64(states)
+                .u64(states + (work.states * shape.head_dim * 4) as u64)
+                .u64(self.driver.address(&cache.k.memory))
+                .u64(self.driver.address(&cache.v.memory))
+                .u64(self.scales_address(&cache.k))
+                .u64(self.scales_address(&cache.v))
+                .u64(at_k)
+                .u64(at_v)
+                .u64(at_q)
+                .u64(placed.slopes)
+                .u64(placed.sinks)
+                .u64(placed.tables)
+                .u64(tasks)
+                .u64(k_codes.block as u64)
+                .u64(v_codes.block as u64)
+                .count(k_codes.token)
+                .count(k_codes.head)
+                .count(v_codes.token)
+                .count(v_codes.head)
+                .count(heads * shape.block_size)
+                .u32(1)
+                .count(shape.block_size)
+                .u32(shape.block_size.trailing_zeros())
+                .count(attention.num_heads)
+                .count(heads)
+                .count(plan.group_size())
+                .count(shape.head_dim)
+                .f32(attention.softmax_scale)
+                .f32(variant.soft_cap.unwrap_or(0.0))
+                // A window beyond all positions hides nothing.
+                .u32(variant.window.map_or(0, |w| u32::try_from(w).unwrap_or(u32::MAX)))
+                .u32(variant.causal.into())
+                .f32(prob)
+                .finish()
+        };
+        for (index, tasks) in work.tasks.iter().enumerate().filter(|(_, tasks)| !tasks.is_empty()) {
+            let kernel = placed.kernels[index].as_ref();
+            let kernel = kernel.ok_or_else(|| unsupported("two tiles of rows on this device"))?;
+            let grid = [grid_of(tasks.len())?, grid_of(heads)?, 1];
+            let argument = argument(placed.tasks[index]);
+            self.launch(&kernel.module, &kernel.name, grid, kernel.shared, &argument)?;
+        }
+        if !work.joins.is_empty() {
+            let grid = [grid_of(work.joins.len())?, grid_of(heads)?, 1];
+            self.launch("merge", "merge_chunks", grid, 0, &argument(placed.tasks[2]))?;
+        }
+        Ok(())
+    }
+}
