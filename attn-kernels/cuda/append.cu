@@ -5,7 +5,7 @@
 //! token wins, the others get −1): warps run in any order.
 #include "convert.cuh"
 
-/// One side (K or V), laid out as `cuda/launch.rs` does.
+/// One side (K or V), laid out as `src/cuda/backend` does.
 struct AppendSide {
     /// `[tokens][heads][head_dim]`.
     const float *from;

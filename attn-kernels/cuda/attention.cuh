@@ -38,7 +38,7 @@ struct Task {
     int partial;
 };
 
-/// A call, laid out as `cuda/launch.rs` does.
+/// A call, laid out as `src/cuda/backend` does.
 struct Call {
     const float *q;
     float *out;

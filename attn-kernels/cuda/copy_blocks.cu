@@ -4,7 +4,7 @@
 //! copies writes.
 #include "types.cuh"
 
-/// Laid out as `cuda/launch.rs` does.
+/// Laid out as `src/cuda/backend` does.
 struct Copy {
     const u8 *from[2];
     u8 *to[2];

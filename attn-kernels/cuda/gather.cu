@@ -2,7 +2,7 @@
 //! whoever wants a contiguous copy. One warp per token and head.
 #include "convert.cuh"
 
-/// One side (K or V), laid out as `cuda/launch.rs` does.
+/// One side (K or V), laid out as `src/cuda/backend` does.
 struct Gather {
     const u8 *cache;
     /// `[heads]`; unused where scales are dynamic.

@@ -44,12 +44,19 @@ struct Pages {
     DEVICE u32 offset(u32 position) const { return position & ((1u << block_shift) - 1); }
 };
 
-/// How a tile of `TOKENS` rows of `UNITS` × 16 bytes lies in shared memory. A unit's place is
-/// changed within its row so that the loads below meet no bank twice.
+/// How a tile of `TOKENS` rows of `UNITS` × 16 bytes lies in shared memory. A unit's place within its
+/// row, and a row's among eight, are changed so that the loads below meet no bank twice.
 template <u32 TOKENS, u32 UNITS> struct Tile {
     static constexpr u32 BYTES = TOKENS * UNITS * 16;
 
-    /// K: eight lanes read 4 units each of tokens t and t + 4.
+    /// K: eight lanes read 4 units each of tokens t and t + 4 (or, where rows are no multiple of 64
+    /// bytes, sixteen read 2 each of t, t + 4, t + 1 and t + 5). Where a change within rows does not
+    /// part them, other rows do.
+    DEVICE static u32 k_row(u32 token) {
+        if constexpr (UNITS % 8 == 4) return token ^ (token >> 2 & 1);
+        if constexpr (UNITS % 4 == 2) return token ^ (token >> 1 & 2);
+        return token;
+    }
     DEVICE static u32 k_unit(u32 token, u32 unit) {
         return UNITS % 8 == 0 ? unit ^ ((token >> 2 & 1) << 2) : unit;
     }
@@ -79,7 +86,7 @@ template <u32 TOKENS, u32 UNITS> struct Tile {
             u32 unit = STEP != 0 ? thread % UNITS : index % UNITS;
             u32 position = STEP != 0 ? thread_first + i * STEP : first + token;
             u32 row = STEP != 0 && STEP % 8 == 0 ? thread_token : token;
-            u32 place = row * UNITS + (values ? v_unit(row, unit) : k_unit(row, unit));
+            u32 place = values ? row * UNITS + v_unit(row, unit) : k_row(row) * UNITS + k_unit(row, unit);
             u32 block = load_shared(ids + (position % CHUNK >> pages.block_shift) * 4);
             u64 from = multiply_add(block, side.block_stride, (u64)side.base + unit * 16);
             from = multiply_add(pages.offset(position), side.token_stride, from);

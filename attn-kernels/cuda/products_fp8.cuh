@@ -24,7 +24,7 @@ template <class S> struct CodeKeys {
 #pragma unroll
         for (u32 half = 0; half < S::HALVES; half++) {
             u32 token = Share<S>::group(at.warp) * 16 + Share<S>::token(Share<S>::half(at.warp, half), at.g);
-            const u8 *row = tile + token * S::K_UNITS * 16;
+            const u8 *row = tile + S::KTile::k_row(token) * S::K_UNITS * 16;
 #pragma unroll
             for (u32 group = 0; group < S::STEPS / S::K_STEPS; group++) {
                 u32 codes[4];

@@ -9,7 +9,7 @@ typedef long long s64;
 
 #define DEVICE __device__ __forceinline__
 
-/// Stored element types, as the host numbers them (`cuda/launch.rs`).
+/// Stored element types, as the host numbers them (`src/cuda/backend`).
 enum Element : u32 { F16 = 0, BF16 = 1, E4M3 = 2, E5M2 = 3, INT8 = 4, F32 = 5 };
 
 /// Bytes of an element.
@@ -25,7 +25,6 @@ constexpr float LOG2E = 1.4426950408889634f;
 constexpr float LN2 = 0.6931471805599453f;
 
 DEVICE float negative_infinity() { return __uint_as_float(0xff800000u); }
-DEVICE float not_a_number() { return __uint_as_float(0x7fc00000u); }
 DEVICE bool is_nan(float x) { return !(x == x); }
 
 /// Picks four of the eight bytes of `a` (0-3) and `b` (4-7), one selector digit each, lowest first.

@@ -8,9 +8,6 @@ struct Visible {
     u32 from, to;
 
     DEVICE bool sees(u32 position) const { return position >= from && position < to; }
-    DEVICE bool sees_all(u32 first, u32 count) const {
-        return from <= first && first + count <= to;
-    }
 };
 
 /// The visible range of query position `position` in a sequence of `kv_len`.

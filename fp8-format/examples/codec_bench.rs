@@ -177,6 +177,8 @@ fn run(size: usize) -> Vec<Row> {
         report.codec::<i8, f32>(scale);
         report.codec::<F8E4M3, f16>(scale);
         report.codec::<F8E4M3, bf16>(scale);
+        report.codec::<i8, f16>(scale);
+        report.codec::<i8, bf16>(scale);
     }
     report.largest::<f32>();
     report.largest::<bf16>();

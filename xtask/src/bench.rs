@@ -11,11 +11,26 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
         None => report(args),
         Some("codec") => repo::run_example("fp8-format", "codec_bench", &args.remaining()),
         Some("attention") => {
+            if args.flag("--peers") {
+                return attention_peers(args);
+            }
             repo::run_example("attn-kernels", "attention_bench", &args.remaining())
         }
         Some("cache") => repo::run_example("paged-cache", "cache_bench", &args.remaining()),
         Some(other) => bail!("no benchmark {other:?}: codec, attention, cache, or none for all"),
     }
+}
+
+/// Others' attention beside ours. They are Python packages: `--python PATH` says whose.
+fn attention_peers(mut args: Args) -> Result<()> {
+    let python = args.value("--python")?.unwrap_or_else(|| "python3".into());
+    let mut build = repo::cargo();
+    build.args(["build", "--release", "--package", "attn-kernels", "--example", "attention_bench"]);
+    repo::run(&mut build)?;
+    let mut command = std::process::Command::new(python);
+    command.arg(repo::root().join("bench").join("peers").join("attention.py"));
+    command.arg(repo::target_dir().join("release").join("examples").join("attention_bench"));
+    repo::run(command.args(args.remaining()))
 }
 
 fn report(mut args: Args) -> Result<()> {

@@ -31,6 +31,19 @@ pub(crate) struct Case {
     pub(crate) batch: usize,
 }
 
+impl Case {
+    /// Bytes of K and V that one call reads.
+    pub(crate) fn kv_bytes(&self) -> usize {
+        2 * self.batch * self.kv_len * self.num_kv_heads * self.head_dim * self.stored.size()
+    }
+
+    /// Operations of Q·Kᵀ and P·V, causal.
+    fn flops(&self) -> f64 {
+        let keys: usize = (0..self.q_len).map(|i| self.kv_len - self.q_len + i + 1).sum();
+        (4 * self.batch * self.num_heads * self.head_dim * keys) as f64
+    }
+}
+
 /// What came out.
 #[derive(Clone, Debug)]
 pub(crate) struct Timing {
@@ -78,7 +91,7 @@ impl World {
             CacheShape::new(blocks, BLOCK_SIZE, heads, d, stored, stored)
         };
         let copies = match case.q_len {
-            1 => (ROTATE / (blocks * shape(1).block_bytes())).clamp(2, 64),
+            1 => ROTATE.div_ceil(blocks * shape(1).block_bytes()).min(64),
             _ => 1,
         };
         let mut cache = cpu.new_cache(shape(blocks * copies + 1))?;
@@ -168,7 +181,7 @@ impl World {
 
     fn time_here(&mut self, threads: usize, peak: f64, budget: f64) -> Result<Timing, Error> {
         let plans = (0..self.copies.len()).map(|c| self.plan(c)).collect::<Result<Vec<_>, _>>()?;
-        let per_copy = self.kv_bytes();
+        let per_copy = self.case.kv_bytes();
         let (mut seconds, mut read_seconds) = (f64::INFINITY, f64::INFINITY);
         let start = Instant::now();
         let mut round = 0;
@@ -185,7 +198,7 @@ impl World {
                 read_seconds.min(now.elapsed().as_secs_f64() * per_copy as f64 / all as f64);
             round += 1;
         }
-        let flops = self.flops();
+        let flops = self.case.flops();
         Ok(Timing {
             case: self.case.clone(),
             threads,
@@ -196,19 +209,6 @@ impl World {
             flops,
             error: self.error,
         })
-    }
-
-    /// Bytes of K and V that one call reads.
-    fn kv_bytes(&self) -> usize {
-        let c = &self.case;
-        2 * c.batch * c.kv_len * c.num_kv_heads * c.head_dim * c.stored.size()
-    }
-
-    /// Operations of Q·Kᵀ and P·V, causal.
-    fn flops(&self) -> f64 {
-        let c = &self.case;
-        let keys: usize = (0..c.q_len).map(|i| c.kv_len - c.q_len + i + 1).sum();
-        (4 * c.batch * c.num_heads * c.head_dim * keys) as f64
     }
 
     /// Reads the whole cache in lines, one per thread; its size.

@@ -1,13 +1,16 @@
 //! How fast attention is: decoding and prefill per storage type, as a fraction of what the machine
 //! could do at best, measured in the same run. Every case is compared with the reference first.
-//! `int8+` is an INT8 cache with integer arithmetic.
+//! `int8+` is an INT8 cache with integer arithmetic. At the end stands which of the limits that this
+//! library sets itself are met; `--limits` runs their cases alone.
 //!
-//! `cargo run --release -p attn-kernels --example attention_bench -- [--json] [--quick]`
+//! `cargo run --release -p attn-kernels --example attention_bench -- [--json] [--quick] [--limits]
+//! [--only TEXT]`
 
 mod case;
+mod limits;
 mod simd;
 
-use attn_kernels::{AttnMath, Error};
+use attn_kernels::{AttnMath, CpuBackend, Error};
 use case::{Case, Timing, World};
 use fp8_format::ElementType::{self, *};
 use rayon::ThreadPool;
@@ -16,20 +19,25 @@ use rayon::ThreadPool;
 struct Options {
     json: bool,
     quick: bool,
+    /// Run only what a limit speaks of.
+    limits: bool,
     /// Run only cases whose label contains this.
     only: Option<String>,
 }
 
 fn main() {
-    let mut options = Options { json: false, quick: false, only: None };
+    let mut options = Options { json: false, quick: false, limits: false, only: None };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--json" => options.json = true,
             "--quick" => options.quick = true,
+            "--limits" => options.limits = true,
             "--only" => options.only = args.next(),
             other => {
-                eprintln!("error: unknown option {other}; known: --json, --quick, --only TEXT");
+                eprintln!(
+                    "error: unknown option {other}; known: --json, --quick, --limits, --only TEXT"
+                );
                 std::process::exit(2);
             }
         }
@@ -50,14 +58,16 @@ fn run(options: &Options) -> Result<(), Error> {
     if all > 1 {
         pools.push(pool(all)?);
     }
-    let peak = pools[0].install(simd::fma_peak);
+    let isa = CpuBackend::new().isa();
+    let peak = pools[0].install(|| simd::fma_peak(isa));
     let mut timings = Vec::new();
     if !options.json {
-        println!("FMA peak of one thread: {peak:.1} GFLOP/s");
+        println!("kernels: {isa}; its FMA peak on one thread: {peak:.1} GFLOP/s");
         println!("{HEADER}");
     }
     for case in cases(options.quick) {
-        if options.only.as_ref().is_some_and(|only| !label(&case).contains(only)) {
+        let other = options.only.as_ref().is_some_and(|only| !label(&case).contains(only));
+        if other || options.limits && !limits::concern(&case) {
             continue;
         }
         let mut world = World::new(&case)?;
@@ -65,9 +75,14 @@ fn run(options: &Options) -> Result<(), Error> {
             timings.push(time(&mut world, pool, peak, options)?);
         }
     }
-    if options.json {
+    if !options.json {
+        limits::print(&timings);
+    } else {
         let lines: Vec<String> = timings.iter().map(json).collect();
-        println!("{{\"fma_gflops\":{peak:.2},\"results\":[\n{}\n]}}", lines.join(",\n"));
+        println!(
+            "{{\"isa\":\"{isa}\",\"fma_gflops\":{peak:.2},\"results\":[\n{}\n]}}",
+            lines.join(",\n")
+        );
     }
     Ok(())
 }
@@ -84,6 +99,9 @@ fn time(
     }
     Ok(timing)
 }
+
+/// Bytes of K and V of the largest case: a machine with 8 GiB holds it, and its reference, too.
+const LARGEST: usize = 2200 << 20;
 
 fn cases(quick: bool) -> Vec<Case> {
     let case = |(stored, math), num_heads, num_kv_heads, head_dim, q_len, kv_len, batch| Case {
@@ -105,13 +123,25 @@ fn cases(quick: bool) -> Vec<Case> {
     let contexts: &[(usize, usize)] = if quick {
         &[(4096, 1)]
     } else {
-        &[(1024, 1), (4096, 1), (16384, 1), (65536, 1), (4096, 8)]
+        &[
+            (1024, 1),
+            (4096, 1),
+            (16384, 1),
+            (65536, 1),
+            (1024, 8),
+            (4096, 8),
+            (16384, 8),
+            (65536, 8),
+        ]
     };
     let mut cases = Vec::new();
     for &(kv_len, batch) in contexts {
         for &(heads, kv_heads, d) in &[(32, 8, 128), (8, 8, 128), (9, 3, 64)] {
             for &kind in &kinds {
-                cases.push(case(kind, heads, kv_heads, d, 1, kv_len, batch));
+                let case = case(kind, heads, kv_heads, d, 1, kv_len, batch);
+                if case.kv_bytes() <= LARGEST {
+                    cases.push(case);
+                }
             }
         }
     }

@@ -1,10 +1,11 @@
-//! A cache's K or V blocks in main memory, and which of them may hold a NaN.
+//! A cache's K or V blocks in main memory, and which codes of theirs ask for care.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use fp8_format::ElementType;
 
+use crate::cpu::care::{Care, PIECE};
 use crate::error::Error;
 use crate::mem::{HeadRows, Pool};
 use crate::observe::MemoryStats;
@@ -19,9 +20,9 @@ pub struct CpuBuffer {
     stored: ElementType,
     heads: usize,
     block_size: usize,
-    /// Per block and head: whether an FP8 NaN was ever stored there. Converting codes to numbers
-    /// is faster where none was.
-    suspect: Vec<AtomicBool>,
+    /// Per block, piece of up to 16 tokens, and head: at least the [`Care`] that its codes ask for.
+    /// Converting codes to numbers is faster where that is none.
+    care: Vec<AtomicU8>,
 }
 
 #[derive(Debug)]
@@ -53,10 +54,10 @@ impl CpuBuffer {
             true => Some(Memory::new(blocks, shape.scales(side))?),
             false => None,
         };
-        let mut suspect = Vec::new();
-        suspect.resize_with(blocks * heads, AtomicBool::default);
         let (stored, block_size) = (shape.stored(side), shape.block_size);
-        Ok(Self { codes, scales, stored, heads, block_size, suspect })
+        let mut care = Vec::new();
+        care.resize_with(blocks * pieces(block_size) * heads, AtomicU8::default);
+        Ok(Self { codes, scales, stored, heads, block_size, care })
     }
 
     /// The stored codes, block after block.
@@ -67,7 +68,7 @@ impl CpuBuffer {
     /// The stored codes, to be filled from elsewhere. Afterwards every block counts as one that may
     /// hold a NaN, and is read a little more slowly.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        self.suspect.fill_with(|| AtomicBool::new(true));
+        self.care.fill_with(|| AtomicU8::new(Care::Nan as u8));
         self.codes.pool.bytes_mut()
     }
 
@@ -76,9 +77,11 @@ impl CpuBuffer {
         self.codes.pool.huge_pages()
     }
 
-    /// Of each head in the block.
-    pub(crate) fn suspect(&self, block: usize) -> &[AtomicBool] {
-        &self.suspect[block * self.heads..(block + 1) * self.heads]
+    /// What each head's codes ask for, in the piece around `offset` of a block.
+    pub(crate) fn care(&self, block: usize, offset: usize) -> impl Iterator<Item = Care> {
+        let first = (block * pieces(self.block_size) + offset / PIECE) * self.heads;
+        let piece = &self.care[first..first + self.heads];
+        piece.iter().map(|care| Care::from_u8(care.load(Ordering::Relaxed)))
     }
 
     /// A head's dynamic scales in a block, as stored: 4 bytes each, token after token.
@@ -90,7 +93,7 @@ impl CpuBuffer {
 
     /// Every head's rows, to be stored in any order or at once.
     pub(crate) fn heads_mut(&mut self) -> impl Iterator<Item = HeadMut<'_>> {
-        let Self { codes, scales, stored, heads, block_size, suspect } = self;
+        let Self { codes, scales, stored, heads, block_size, care } = self;
         let (heads, block_size, stored) = (*heads, *block_size, *stored);
         let codes = HeadRows::split(codes.pool.bytes_mut(), codes.map, block_size, heads);
         let none = RowMap { block: 0, token: 0, head: 0, len: 0 };
@@ -99,14 +102,15 @@ impl CpuBuffer {
             None => (Default::default(), none),
         };
         let scales = HeadRows::split(bytes, map, block_size, heads);
-        let suspect: &[AtomicBool] = suspect;
+        let care: &[AtomicU8] = care;
         codes.zip(scales).enumerate().map(move |(head, (codes, scales))| HeadMut {
             head,
             heads,
+            block_size,
             stored,
             codes,
             scales,
-            suspect,
+            care,
         })
     }
 
@@ -125,12 +129,13 @@ impl CpuBuffer {
 
     /// Fills a block with what [`block`](Self::block) gave.
     pub(crate) fn set_block(&mut self, block: usize, [codes, scales]: [&[u8]; 2]) {
-        for (head, suspect) in
-            self.suspect[block * self.heads..].iter_mut().take(self.heads).enumerate()
-        {
-            let rows =
-                (0..self.block_size).map(|offset| &codes[self.codes.map.at(0, offset, head)]);
-            *suspect.get_mut() = rows.fold(false, |found, row| found | has_nan(self.stored, row));
+        let (heads, pieces) = (self.heads, pieces(self.block_size));
+        let judged = self.care[block * pieces * heads..][..pieces * heads].iter_mut();
+        for (index, care) in judged.enumerate() {
+            let (first, head) = (index / heads * PIECE, index % heads);
+            let tokens = first..(first + PIECE).min(self.block_size);
+            let rows = tokens.map(|t| Care::of(self.stored, &codes[self.codes.map.at(0, t, head)]));
+            *care.get_mut() = rows.fold(Care::Plain, Care::max) as u8;
         }
         let at = self.codes.block(block);
         self.codes.pool.bytes_mut()[at].copy_from_slice(codes);
@@ -155,9 +160,10 @@ impl CpuBuffer {
         if let Some(scales) = &mut self.scales {
             scales.copy_block(src, dst);
         }
-        for head in 0..self.heads {
-            let suspect = self.suspect[src * self.heads + head].load(Ordering::Relaxed);
-            *self.suspect[dst * self.heads + head].get_mut() = suspect;
+        let each = pieces(self.block_size) * self.heads;
+        for i in 0..each {
+            let care = self.care[src * each + i].load(Ordering::Relaxed);
+            *self.care[dst * each + i].get_mut() = care;
         }
     }
 }
@@ -166,10 +172,11 @@ impl CpuBuffer {
 pub(crate) struct HeadMut<'a> {
     pub(crate) head: usize,
     heads: usize,
+    block_size: usize,
     stored: ElementType,
     codes: HeadRows<'a>,
     scales: HeadRows<'a>,
-    suspect: &'a [AtomicBool],
+    care: &'a [AtomicU8],
 }
 
 impl HeadMut<'_> {
@@ -177,23 +184,20 @@ impl HeadMut<'_> {
     pub(crate) fn store(&mut self, block: usize, offset: usize, row: &[f32], scale: f32) {
         let (codes, own) = (self.codes.row(block, offset), self.scales.row(block, offset));
         crate::element::store(self.stored, row, scale, codes, own);
-        if has_nan(self.stored, codes) {
-            self.suspect[block * self.heads + self.head].store(true, Ordering::Relaxed);
+        let piece = block * pieces(self.block_size) + offset / PIECE;
+        let care = &self.care[piece * self.heads + self.head];
+        // The last token of a piece: what stood there before is judged no more.
+        if (offset + 1).is_multiple_of(PIECE.min(self.block_size)) {
+            let (stored, first) = (self.stored, offset / PIECE * PIECE);
+            let rows = (first..=offset).map(|t| Care::of(stored, self.codes.row(block, t)));
+            care.store(rows.fold(Care::Plain, Care::max) as u8, Ordering::Relaxed);
+        } else {
+            care.fetch_max(Care::of(self.stored, codes) as u8, Ordering::Relaxed);
         }
     }
 }
 
-/// Whether codes hold a NaN that must be looked for when they are read.
-fn has_nan(stored: ElementType, codes: &[u8]) -> bool {
-    match stored {
-        ElementType::F8E4M3 => any(codes, |c| c & 0x7f == 0x7f),
-        ElementType::F8E4M3Fnuz | ElementType::F8E5M2Fnuz => any(codes, |c| c == 0x80),
-        // NaN needs no care in these: the hardware's conversions know it, or there is none.
-        _ => false,
-    }
-}
-
-/// Without an early exit, so that it compiles to SIMD.
-fn any(codes: &[u8], test: impl Fn(u8) -> bool) -> bool {
-    codes.iter().fold(false, |found, &c| found | test(c))
+/// Pieces of a block.
+const fn pieces(block_size: usize) -> usize {
+    block_size.div_ceil(PIECE)
 }

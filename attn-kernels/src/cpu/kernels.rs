@@ -3,7 +3,9 @@
 
 use fp8_format::ElementType;
 
+use crate::cpu::care::Care;
 use crate::cpu::integer::{self, IntegerKernels};
+use crate::cpu::order::Order;
 use crate::cpu::scalar;
 use crate::plan::CHUNK;
 
@@ -21,10 +23,36 @@ pub(crate) struct Tokens<'a> {
     pub(crate) stride: usize,
     pub(crate) count: usize,
     pub(crate) head_dim: usize,
-    /// Whether a code that the fast conversion would misread (NaN) may be among them.
-    pub(crate) suspect: bool,
-    /// What will be read next, laid out like `bytes`, to be prefetched; never dereferenced.
-    pub(crate) ahead: *const u8,
+    /// What their codes ask of the conversion.
+    pub(crate) care: Care,
+    /// What will be read next.
+    pub(crate) ahead: Ahead,
+}
+
+/// Memory to be prefetched beside the work on some tokens, as much as these have: four streams of
+/// lines. In several streams, each in order of the addresses, is how processors' own prefetchers
+/// help most.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead {
+    /// Where the first stream begins. Never dereferenced.
+    pub(crate) base: *const u8,
+    /// Bytes from stream to stream.
+    pub(crate) across: usize,
+}
+
+impl Ahead {
+    /// Bytes of a line.
+    pub(crate) const LINE: usize = 64;
+    /// Bytes of the four lines that are asked for at a time.
+    pub(crate) const STEP: usize = 4 * Self::LINE;
+
+    /// Line `step` of each stream.
+    #[inline(always)]
+    pub(crate) fn lines(&self, step: usize) -> [*const u8; 4] {
+        let first = self.base.wrapping_add(step * Self::LINE);
+        let next = |p: *const u8| p.wrapping_add(self.across);
+        [first, next(first), next(next(first)), next(next(next(first)))]
+    }
 }
 
 impl Tokens<'_> {
@@ -45,8 +73,12 @@ impl Tokens<'_> {
 /// What happens to a row of dot products before the softmax.
 #[derive(Clone, Copy)]
 pub(crate) struct ScoreMap {
-    /// `softmax_scale × k_scale × ` what the conversion of K left out.
+    /// What the conversion of K left out: a power of two, which is applied first.
+    pub(crate) unscale: f32,
+    /// `softmax_scale × k_scale × ` what the query's row left out.
     pub(crate) factor: f32,
+    /// What the weights (not their sum) are multiplied by for the conversion of V: a power of two.
+    pub(crate) gain: f32,
     pub(crate) soft_cap: Option<f32>,
     /// The ALiBi slope, and the query's position relative to the chunk's first token.
     pub(crate) alibi: Option<(f32, f32)>,
@@ -64,12 +96,13 @@ impl Stats {
     pub(crate) const EMPTY: Self = Self { max: f32::NEG_INFINITY, sum: 0.0 };
 }
 
-/// `scores[r × SCORE_STRIDE + t] = q[r] · token[t]`, for `rows` rows of `q`. Up to 15 elements after
-/// a row's last token may be overwritten.
+/// `scores[r × SCORE_STRIDE + t] = q[r] · token[t] / factor`, for `rows` rows of `q` in the side's
+/// order and with the side's gain. Up to 15 elements after a row's last token may be overwritten.
 pub(crate) type Scores = fn(tokens: &Tokens<'_>, q: &[f32], rows: usize, scores: &mut [f32]);
-/// `acc[r] += Σ_t p[r × SCORE_STRIDE + t] × token[t]`, in the order of the tokens.
+/// `acc[r] += Σ_t p[r × SCORE_STRIDE + t] × token[t] / factor`, in the order of the tokens; `p` with
+/// the side's gain, `acc` in the side's order.
 pub(crate) type Accumulate = fn(tokens: &Tokens<'_>, p: &[f32], rows: usize, acc: &mut [f32]);
-/// `tile[t] = token[t]` as numbers, `head_dim` elements apart.
+/// `tile[t] = token[t] / factor` as numbers in the side's order, `head_dim` elements apart.
 pub(crate) type Decode = fn(tokens: &Tokens<'_>, tile: &mut [f32]);
 /// Turns the dot products `row[visible]` into `exp(score − max)`.
 pub(crate) type Softmax = fn(row: &mut [f32], visible: (usize, usize), map: &ScoreMap) -> Stats;
@@ -88,13 +121,29 @@ pub(crate) struct Kernels {
 }
 
 /// The primitives of one storage type.
+///
+/// A conversion may leave out a factor. It is split in two, powers of two both: a gain that rows are
+/// multiplied by before, and `factor`, which results are multiplied by after, so that nothing on the
+/// way is too small or too large for an f32. All tokens' products have the same size, and the same
+/// bits, whatever care was taken.
 #[derive(Clone, Copy)]
 pub(crate) struct SideKernels {
     pub(crate) scores: Scores,
     pub(crate) accumulate: Accumulate,
     pub(crate) decode: Decode,
-    /// What the conversion leaves out: `value = converted × factor`. A power of two.
+    pub(crate) order: Order,
+    /// For tokens that ask for no care, and for others.
+    pub(crate) gains: [f32; 2],
     pub(crate) factor: f32,
+    /// Whether [`Care::Subnormal`] makes a difference.
+    pub(crate) minds_subnormals: bool,
+}
+
+impl SideKernels {
+    /// The care that is taken where codes ask for `care`.
+    pub(crate) fn care(&self, care: Care) -> Care {
+        if care == Care::Subnormal && !self.minds_subnormals { Care::Plain } else { care }
+    }
 }
 
 /// The instruction sets this build knows.

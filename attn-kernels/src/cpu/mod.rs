@@ -2,9 +2,11 @@
 
 mod append;
 mod buffer;
+pub(crate) mod care;
 pub(crate) mod integer;
 pub(crate) mod kernels;
 mod moves;
+pub(crate) mod order;
 pub(crate) mod scalar;
 mod walk;
 mod work;

@@ -3,6 +3,7 @@
 use fp8_format::ElementType;
 
 use crate::cpu::kernels::{Kernels, SCORE_STRIDE, ScoreMap, SideKernels, Stats, Tokens};
+use crate::cpu::order::Order;
 use crate::element;
 use crate::shape::CacheShape;
 
@@ -19,7 +20,10 @@ fn side(stored: ElementType) -> SideKernels {
                     scores: |t, q, rows, s| scores(ElementType::$name, t, q, rows, s),
                     accumulate: |t, p, rows, a| accumulate(ElementType::$name, t, p, rows, a),
                     decode: |t, tile| decode(ElementType::$name, t, tile),
+                    order: Order::Natural,
+                    gains: [1.0; 2],
                     factor: 1.0,
+                    minds_subnormals: false,
                 },
             )*}
         };
@@ -72,7 +76,7 @@ fn decode(stored: ElementType, tokens: &Tokens<'_>, tile: &mut [f32]) {
 fn softmax(row: &mut [f32], visible: (usize, usize), map: &ScoreMap) -> Stats {
     let mut max = f32::NEG_INFINITY;
     for (j, s) in row.iter_mut().enumerate().take(visible.1).skip(visible.0) {
-        *s *= map.factor;
+        *s = *s * map.unscale * map.factor;
         if let Some(cap) = map.soft_cap {
             *s = cap * (*s / cap).tanh();
         }
@@ -86,8 +90,9 @@ fn softmax(row: &mut [f32], visible: (usize, usize), map: &ScoreMap) -> Stats {
     let base = if max == f32::NEG_INFINITY { 0.0 } else { max };
     let mut sum = 0.0;
     for s in &mut row[visible.0..visible.1] {
-        *s = (*s - base).exp();
-        sum += *s;
+        let weight = (*s - base).exp();
+        *s = weight * map.gain;
+        sum += weight;
     }
     Stats { max, sum }
 }

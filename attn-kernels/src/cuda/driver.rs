@@ -36,6 +36,12 @@ pub trait Driver {
     /// driver); what goes wrong with that is the error.
     fn has(&self, module: &str, kernel: &str) -> Result<bool, Error>;
 
+    /// Why a kernel that is not there is not.
+    fn missing(&self, module: &str, kernel: &str) -> Error {
+        let _ = module;
+        super::names::unsupported(format!("{kernel}: no such kernel for this device"))
+    }
+
     /// Shared memory that a CTA may have, in bytes.
     fn shared_limit(&self) -> u32;
 

@@ -152,7 +152,8 @@ mod tests {
             assert_eq!(Module::new(name, &[(64, 1)]), None, "{name}");
         }
         assert_eq!(Module::new("attention_f8_f8", &[(64, 1)]), None);
-        for kernel in ["attention_f16_f16_d72_m1", "attention_f16_f16_d64_m3", "attention_f16_e4m3_d64_m1"]
+        for kernel in
+            ["attention_f16_f16_d72_m1", "attention_f16_f16_d64_m3", "attention_f16_e4m3_d64_m1"]
         {
             assert_eq!(Module::of_kernel("attention_f16_f16", kernel), None, "{kernel}");
         }

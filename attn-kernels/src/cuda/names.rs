@@ -50,6 +50,7 @@ pub(crate) struct AttentionKernel {
 impl AttentionKernel {
     /// The kernel of a plan. Where its arithmetic makes codes of what is multiplied and the device
     /// `has` a kernel that multiplies those, that one: for all rows or for none, whatever `tiles` is.
+    /// Where it cannot be had (too old a driver, no compiler), attention on numbers does the same.
     pub(crate) fn of_plan(
         plan: &Plan,
         tiles: usize,
@@ -59,7 +60,7 @@ impl AttentionKernel {
         let kernel = Self::new(cache, plan.group_size(), tiles)?;
         let on_codes = |tiles| Self::on_codes(cache, plan.attention().math, tiles);
         match (on_codes(1), on_codes(tiles)) {
-            (Some(one), Some(found)) if has(&one)? => Ok(found),
+            (Some(one), Some(found)) if has(&one).unwrap_or(false) => Ok(found),
             _ => Ok(kernel),
         }
     }
@@ -127,6 +128,7 @@ fn shared(products: Products, cache: &CacheShape, tiles: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{AttentionShape, Batch};
     use ElementType::{Bf16, F8E4M3, F16, F32};
 
     fn cache(d: usize, stored: ElementType) -> CacheShape {
@@ -168,6 +170,23 @@ mod tests {
         assert_eq!(name(&e4m3.clone().with_per_token_head(false, true), AttnMath::Fp8), None);
         let queries = Some("attention_fp8q_e4m3_e4m3_d128_m2".to_owned());
         assert_eq!(name(&e4m3, AttnMath::Fp8Q), queries);
+    }
+
+    #[test]
+    fn without_a_kernel_on_codes_numbers_are_multiplied() {
+        let (cache, mut batch) = (cache(64, F8E4M3), Batch::new());
+        batch.push(1, 1, [1]);
+        let attention = AttentionShape::new(1, 1.0).with_math(AttnMath::Fp8);
+        let plan = Plan::new(&cache, &attention, &batch).unwrap();
+        let chosen = |has: &dyn Fn(&AttentionKernel) -> Result<bool, Error>| {
+            AttentionKernel::of_plan(&plan, 2, has).unwrap().name
+        };
+        let numbers = "attention_e4m3_e4m3_d64_m2";
+        assert_eq!(chosen(&|_| Ok(true)), "attention_fp8_e4m3_e4m3_d64_m2");
+        assert_eq!(chosen(&|_| Ok(false)), numbers);
+        assert_eq!(chosen(&|kernel| Err(unsupported(kernel.name.clone()))), numbers);
+        // All rows alike: what there is for 16 rows decides.
+        assert_eq!(chosen(&|kernel| Ok(kernel.name.ends_with("m2"))), numbers);
     }
 
     #[test]

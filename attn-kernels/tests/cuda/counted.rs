@@ -3,7 +3,7 @@
 
 use attn_kernels::{AttnMath, Backend, Batch, KvLayout};
 use cuda_emulator::{Class, Counters};
-use fp8_format::ElementType::F8E4M3;
+use fp8_format::ElementType::{self, Bf16, F8E4M3, F8E5M2, F16, Int8};
 
 use crate::common::World;
 use crate::device::{Cuda, Emulated};
@@ -15,13 +15,13 @@ const ISSUE_PER_CLOCK: f64 = 4.0;
 
 /// One decode step of one sequence; the counts of its attention kernel.
 fn decode(
-    (arch, math): (&'static str, AttnMath),
+    (arch, stored, math): (&'static str, ElementType, AttnMath),
     (heads, kv_heads, d, tokens): (usize, usize, usize, usize),
     wanted: usize,
 ) -> Counters {
     let cuda = Cuda::with(Emulated::new(arch).wanting(wanted));
     let world = World::new(81, heads, kv_heads, d, &[tokens]);
-    let shape = world.shape(16, KvLayout::Hnd, F8E4M3, F8E4M3);
+    let shape = world.shape(16, KvLayout::Hnd, stored, stored);
     let world = world.with_scales(&shape, true).with_q_scales(true);
     let tables = world.tables(&shape, 7);
     let mut cache = cuda.new_cache(shape.clone()).unwrap();
@@ -44,7 +44,7 @@ fn a_decode_step_moves_what_it_must() {
     let kv_bytes = (tokens * kv_heads * d * 2) as f64;
     // Every CTA reads its group's queries.
     let q_bytes = (heads / kv_heads * d * 4) as f64;
-    let kernels = [("sm_90a", AttnMath::Default), ("sm_89", AttnMath::Fp8)];
+    let kernels = [("sm_90a", F8E4M3, AttnMath::Default), ("sm_89", F8E4M3, AttnMath::Fp8)];
     for (kernel, wanted) in kernels.into_iter().flat_map(|k| [(k, 1), (k, 4 * 132)]) {
         let counters = decode(kernel, (heads, kv_heads, d, tokens), wanted);
         let load = counters.global_load;
@@ -75,5 +75,25 @@ fn a_decode_step_moves_what_it_must() {
         assert!(used >= 0.97, "{used} of the sectors used");
         assert_eq!(counters.shared_load.conflicts, 0);
         assert!(room >= 1.0 / 0.9, "issue slots for {room} of the bandwidth");
+    }
+}
+
+/// What ships meets no bank twice when it loads from shared memory, whatever the type and the head
+/// dimension, and writes to one twice only where Q is arranged.
+#[test]
+fn no_kernel_loads_from_a_bank_twice() {
+    let default = AttnMath::Default;
+    let e4m3 = [64, 96, 128, 256].map(|d| (F8E4M3, d, default));
+    let codes = [64, 96, 128, 256].map(|d| (F8E4M3, d, AttnMath::Fp8));
+    let others = [F8E5M2, Int8, F16, Bf16];
+    let others = others.iter().flat_map(|t| [(*t, 64, default), (*t, 128, default)]);
+    for (stored, d, math) in e4m3.into_iter().chain(codes).chain(others) {
+        let name = format!("{stored} d {d} {math}");
+        let counters = decode(("sm_89", stored, math), (5, 1, d, 512), 1);
+        assert_eq!(counters.shared_load.conflicts, 0, "{name}: loads");
+        // Half of the stores of Q, of two parts beside bf16.
+        let queries = if math == default { (d / 16 * 4) as u64 } else { 0 };
+        let queries = if stored == Bf16 { 2 * queries } else { queries };
+        assert!(counters.shared_store.conflicts <= queries, "{name}: {:?}", counters.shared_store);
     }
 }

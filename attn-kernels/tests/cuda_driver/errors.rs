@@ -54,7 +54,10 @@ pub(crate) fn refused(device: &CudaDevice) {
         argument: &[0; 8],
     };
     let text = message(device.launch(&launch).unwrap_err());
-    assert_eq!(text, "append_kv takes 184 bytes of arguments, got 8");
+    assert!(
+        text.starts_with("append_kv takes ") && text.ends_with("of arguments, got 8"),
+        "{text}"
+    );
     let absent = Launch { kernel: "append_nothing", ..launch };
     let text = message(device.launch(&absent).unwrap_err());
     assert!(text.starts_with("no kernel append_nothing in module append for "), "{text}");

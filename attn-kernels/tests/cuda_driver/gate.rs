@@ -4,6 +4,7 @@
 use std::io::Write as _;
 use std::process::Command;
 
+use attn_kernels::Error;
 use attn_kernels::cuda::CudaDevice;
 
 /// How the emulated device's streams run.
@@ -21,6 +22,7 @@ const REQUIRED: &str = "REQUIRE_LIBCUDA";
 pub(crate) fn on_every_device(test: &str, settings: &[(&str, &str)], body: fn(&CudaDevice)) {
     if !CudaDevice::is_driver_present() {
         assert!(std::env::var_os(REQUIRED).is_none(), "{REQUIRED} is set and there is no libcuda");
+        assert_eq!(CudaDevice::new(0).err(), Some(Error::NoDriver));
         // Past the harness, which shows what a test prints only if it fails.
         writeln!(std::io::stderr(), "{test}: skipped: no libcuda").expect("stderr is open");
         return;

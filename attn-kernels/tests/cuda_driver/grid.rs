@@ -53,8 +53,7 @@ pub(crate) fn shapes(device: &CudaDevice) {
             let edges = [15, 16, 17, 255, 256, 257];
             let mut queries: Vec<_> = edges.into_iter().map(|n| (0, n - 1, n)).collect();
             queries.extend([(0, 30, 30), (1, 0, 1), (0, 250, 260)]);
-            let bound = if stored == Bf16 { 8e-3 } else { 2e-3 };
-            check(device, &world, &shape, &world.attention(), &queries, bound);
+            check(device, &world, &shape, &world.attention(), &queries, 2e-3);
             turn += 1;
         }
     }

@@ -33,6 +33,11 @@ fn every_architecture_runs_its_own_text() {
 }
 
 #[test]
+fn scales_and_slots_are_renewed() {
+    on_every_device("scales_and_slots_are_renewed", &[("sm_90", "lazy")], attention::renewed);
+}
+
+#[test]
 fn every_shape_that_ships() {
     on_every_device("every_shape_that_ships", &[("sm_90", "lazy")], grid::shapes);
 }

@@ -2,14 +2,16 @@
 
 mod columns;
 mod integer;
+mod pieces;
+mod rows;
 
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 
 use self::integer::Integers;
 use crate::backend::KvCache;
 use crate::batch::Sequence;
 use crate::cpu::buffer::CpuBuffer;
+use crate::cpu::care::Care;
 use crate::cpu::integer::IntegerKernels;
 use crate::cpu::kernels::{Kernels, MAX_ROWS, SCORE_STRIDE, ScoreMap, SideKernels, Stats, Tokens};
 use crate::cpu::work::{Task, rows_per_head, span};
@@ -18,8 +20,6 @@ use crate::plan::{CHUNK, Plan};
 use crate::scales::LayerScales;
 use crate::shape::{CacheShape, Side};
 
-/// Tokens converted in registers between two visits of the same sums.
-const PIECE: usize = 16;
 /// Tokens of a tile, converted once for many rows: 32 × 128 f32 are 16 KiB.
 const TILE_TOKENS: usize = 32;
 
@@ -43,8 +43,12 @@ pub(crate) struct Call<'a> {
 pub(crate) struct Workspace {
     /// `[heads][rows][head_dim]`
     q: Vec<f32>,
+    /// `q` as K's kernels want it, for tokens that ask for no care and for others.
+    arranged: [Vec<f32>; 2],
     /// `[heads][rows]`: the factor on a row's dot products that its query brings along.
     q_factors: Vec<f32>,
+    /// `[heads][rows]`: the factor on a row's weighted sum that its weights in this chunk leave.
+    p_factors: Vec<f32>,
     /// `[heads][rows][SCORE_STRIDE]`
     scores: Vec<f32>,
     /// The chunk's output, `[heads][rows][head_dim]`.
@@ -68,6 +72,7 @@ pub(crate) fn run(call: &Call<'_>, task: &Task, ws: &mut Workspace, partials: &C
     let (rows, d) = (walk.rows * walk.heads(), walk.d);
     walk.gather_queries(ws);
     walk.round_queries(ws);
+    walk.arrange_queries(ws);
     ws.scores.resize(rows * SCORE_STRIDE, 0.0);
     ws.tile.resize(TILE_TOKENS * d, 0.0);
     ws.out.clear();
@@ -127,7 +132,7 @@ pub(crate) const fn state_unit(head_dim: usize) -> usize {
 fn finish(call: &Call<'_>, task: &Task, head: usize, out: &mut [f32], stats: &mut [Stats]) {
     const NOTHING: [f32; CacheShape::MAX_HEAD_DIM] = [0.0; CacheShape::MAX_HEAD_DIM];
     let (group, d) = (call.plan.group_size(), call.cache.shape.head_dim);
-    let v_scale = call.scales.v.get(head) * call.kernels.v.factor;
+    let (v_scale, v) = (call.scales.v.get(head), &call.kernels.v);
     let row0 = call.plan.batch().sequences()[task.sequence].row;
     for i in task.queries.0..task.queries.1 {
         let part = (row0 + i) * call.cache.shape.num_kv_heads + head;
@@ -147,7 +152,7 @@ fn finish(call: &Call<'_>, task: &Task, head: usize, out: &mut [f32], stats: &mu
                 f32::NEG_INFINITY
             } else {
                 let factor = v_scale / sum;
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from * factor);
+                v.order.restore(from, to, |x| x * v.factor * factor);
                 max + sum.ln()
             };
             if let Some(to_lse) = &mut to_lse {
@@ -228,13 +233,15 @@ impl<'a> Walk<'a> {
         let kernels = self.call.kernels;
         self.for_each_piece(Side::K, seen, |head, from, tokens| {
             let at = from - base;
-            let q = &ws.q[head * rows * d..];
+            let careful = tokens.care > Care::Plain && kernels.k.gains[0] != kernels.k.gains[1];
+            let q = &ws.arranged[usize::from(careful)][head * rows * d..];
             let scores = &mut ws.scores[head * rows * SCORE_STRIDE..];
             if rows <= MAX_ROWS {
                 (kernels.k.scores)(tokens, q, rows, &mut scores[at..]);
                 return;
             }
-            let tile = load_tile(&kernels.k, tokens, &mut ws.tile);
+            let (tile, q) = (load_tile(&kernels.k, tokens, &mut ws.tile), &ws.arranged[0]);
+            let q = &q[head * rows * d..];
             for r in (0..rows).step_by(MAX_ROWS) {
                 let n = MAX_ROWS.min(rows - r);
                 let visible = &ws.visible[r..r + n];
@@ -248,18 +255,22 @@ impl<'a> Walk<'a> {
     }
 
     fn softmax(&self, base: usize, seen: &Range<usize>, ws: &mut Workspace) {
-        let attention = self.call.plan.attention();
+        let (attention, kernels) = (self.call.plan.attention(), &self.call.kernels);
         ws.chunk_stats.clear();
+        ws.p_factors.clear();
+        let [_, gain] = self.gains();
         for head in self.task.heads.0..self.task.heads.1 {
-            let factor = f64::from(attention.softmax_scale)
-                * f64::from(self.call.scales.k.get(head))
-                * f64::from(self.call.kernels.k.factor);
+            let factor =
+                f64::from(attention.softmax_scale) * f64::from(self.call.scales.k.get(head));
             let [k_scales, v_scales] =
                 [Side::K, Side::V].map(|side| self.columns(side, head, base, seen));
+            // Weights that go on as they are get their gain at once.
+            let goes_on = v_scales.is_none() && !attention.math.uses_prob_scale();
             for r in 0..self.rows {
                 let index = (head - self.task.heads.0) * self.rows + r;
                 let row = &mut ws.scores[index * SCORE_STRIDE..(index + 1) * SCORE_STRIDE];
                 let visible = ws.visible[r];
+                ws.p_factors.push(1.0);
                 if visible.0 == visible.1 {
                     ws.chunk_stats.push(Stats::EMPTY);
                     if self.call.integer.is_some() {
@@ -273,16 +284,23 @@ impl<'a> Walk<'a> {
                     let slope = slopes[head * self.group + r % self.group];
                     (slope, position as f32 - base as f32)
                 });
-                let soft_cap = attention.variant.soft_cap;
-                let factor = factor * f64::from(ws.q_factors[index]);
-                let map = ScoreMap { factor: factor as f32, soft_cap, alibi };
+                let map = ScoreMap {
+                    unscale: kernels.k.factor,
+                    factor: (factor * f64::from(ws.q_factors[index])) as f32,
+                    gain: if goes_on { gain } else { 1.0 },
+                    soft_cap: attention.variant.soft_cap,
+                    alibi,
+                };
                 columns::scale(row, visible, k_scales.as_ref());
-                let mut stats = (self.call.kernels.softmax)(row, visible, &map);
+                let mut stats = (kernels.softmax)(row, visible, &map);
                 stats.sum = self.round_weights(row, visible).unwrap_or(stats.sum);
                 columns::scale(row, visible, v_scales.as_ref());
                 if let Some(integer) = &self.call.integer {
                     let columns = v_scales.as_ref();
                     stats.sum = ws.integers.round_weights(integer, index, row, visible, columns);
+                } else if !goes_on {
+                    let row = &mut row[visible.0..visible.1];
+                    ws.p_factors[index] = self.raise_weights(row, v_scales.is_some());
                 }
                 ws.chunk_stats.push(stats);
             }
@@ -297,6 +315,13 @@ impl<'a> Walk<'a> {
             let p = &ws.scores[head * rows * SCORE_STRIDE..];
             let out = &mut ws.chunk_out[head * rows * d..(head + 1) * rows * d];
             if rows <= MAX_ROWS {
+                let mut lowered;
+                let p = if tokens.care == Care::Plain {
+                    p
+                } else {
+                    lowered = [0.0; MAX_ROWS * SCORE_STRIDE];
+                    rows::lower(&kernels.v, p, rows, at..at + tokens.count, &mut lowered)
+                };
                 add_values(&kernels.v, tokens, at, p, &ws.visible, out);
                 return;
             }
@@ -307,67 +332,12 @@ impl<'a> Walk<'a> {
                 add_values(&kernels.tile, &tile, at, p, &ws.visible[r..r + n], out);
             }
         });
-    }
-
-    /// Calls `f(head, first token, tokens)` for pieces of the tokens `seen`, in order, and for all
-    /// heads of each before the next: they lie together in memory. `head` counts from the task's
-    /// first.
-    fn for_each_piece(
-        &self,
-        side: Side,
-        seen: Range<usize>,
-        mut f: impl FnMut(usize, usize, &Tokens<'_>),
-    ) {
-        let most = if self.rows <= MAX_ROWS { PIECE } else { TILE_TOKENS };
-        let block_size = self.call.cache.shape.block_size;
-        let mut from = seen.start;
-        while from < seen.end {
-            let count = (block_size - (from & (block_size - 1))).min(most).min(seen.end - from);
-            let end = from + count;
-            let (next_side, next) = match side {
-                _ if end < seen.end => (side, end),
-                Side::K => (Side::V, seen.start),
-                Side::V => (Side::K, end.min(self.span.1 - 1)),
-            };
-            let (here, ahead) = (self.place(side, from), self.place(next_side, next));
-            let heads = self.task.heads.0..self.task.heads.1;
-            let suspect = &here.buffer.suspect(here.block)[heads.clone()];
-            for (head, suspect) in heads.zip(suspect) {
-                let tokens = Tokens {
-                    bytes: &here.bytes[head * here.head_stride..],
-                    stride: here.token_stride,
-                    count,
-                    head_dim: self.d,
-                    suspect: suspect.load(Ordering::Relaxed),
-                    ahead: ahead.bytes.as_ptr().wrapping_add(head * ahead.head_stride),
-                };
-                f(head - self.task.heads.0, from, &tokens);
+        for (out, &factor) in ws.chunk_out.chunks_exact_mut(d).zip(&ws.p_factors) {
+            if factor != 1.0 {
+                out.iter_mut().for_each(|x| *x *= factor);
             }
-            from = end;
         }
     }
-
-    /// Where token `t` of the first head is.
-    fn place(&self, side: Side, t: usize) -> Place<'a> {
-        let (cache, shape) = (self.call.cache, &self.call.cache.shape);
-        let map = shape.codes(side);
-        let buffer = cache.buffer(side);
-        // The block size is a power of two.
-        let shift = shape.block_size.trailing_zeros();
-        let block = self.table[t >> shift] as usize;
-        let bytes = &buffer.bytes()[map.at(block, t & (shape.block_size - 1), 0).start..];
-        Place { buffer, block, bytes, token_stride: map.token, head_stride: map.head }
-    }
-}
-
-/// A token of the first head, and how to get from it to others in its block.
-struct Place<'a> {
-    buffer: &'a CpuBuffer,
-    block: usize,
-    bytes: &'a [u8],
-    /// Bytes from token to token and from head to head.
-    token_stride: usize,
-    head_stride: usize,
 }
 
 /// Converts tokens once, for all rows.
@@ -375,7 +345,7 @@ fn load_tile<'a>(side: &SideKernels, tokens: &Tokens<'_>, tile: &'a mut [f32]) -
     (side.decode)(tokens, tile);
     let bytes = f32_bytes(tile);
     let stride = tokens.head_dim * size_of::<f32>();
-    Tokens { bytes, stride, suspect: false, ahead: bytes.as_ptr(), ..*tokens }
+    Tokens { bytes, stride, care: Care::Plain, ..*tokens }
 }
 
 /// Adds tokens `at..` of the chunk, weighted, to at most [`MAX_ROWS`] rows: each row those it sees
@@ -394,12 +364,7 @@ fn add_values(
             return;
         }
         let skipped = (from - at) * tokens.stride;
-        let part = Tokens {
-            bytes: &tokens.bytes[skipped..],
-            count: to - from,
-            ahead: tokens.ahead.wrapping_add(skipped),
-            ..*tokens
-        };
+        let part = Tokens { bytes: &tokens.bytes[skipped..], count: to - from, ..*tokens };
         let p = &p[rows.start * SCORE_STRIDE + from..];
         (side.accumulate)(&part, p, rows.len(), &mut out[rows.start * d..rows.end * d]);
     };

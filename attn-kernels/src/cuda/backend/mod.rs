@@ -158,7 +158,7 @@ impl<D: Driver> CudaBackend<D> {
             )));
         }
         if !has(&kernel)? {
-            return Err(unsupported(format!("{}: no such kernel for this device", kernel.name)));
+            return Err(self.driver.missing(&kernel.module, &kernel.name));
         }
         Ok(kernel)
     }

@@ -36,7 +36,7 @@ pub(super) struct Kernel {
 // SAFETY: module and function handles are of a context, not of a thread; the driver locks.
 unsafe impl Send for Loaded {}
 
-/// What a function may have without being asked for more.
+/// What a function may have without being told to allow more, its own fixed part included.
 const PLAIN_SHARED: u32 = 48 << 10;
 
 impl Loaded {
@@ -86,7 +86,14 @@ impl Loaded {
                     // SAFETY: the module is loaded, and unloaded when `self` is dropped.
                     let function = unsafe { result::module::get_function(self.module, symbol) }
                         .map_err(|error| failed(&format!("kernel {name}"), error))?;
-                    Some(Kernel { function, argument, allowed: PLAIN_SHARED })
+                    let attribute =
+                        sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES;
+                    // SAFETY: the function was just found.
+                    let fixed =
+                        unsafe { result::function::get_function_attribute(function, attribute) }
+                            .map_err(|error| failed(&format!("kernel {name}"), error))?;
+                    let allowed = PLAIN_SHARED.saturating_sub(fixed.unsigned_abs());
+                    Some(Kernel { function, argument, allowed })
                 }
             };
             self.kernels.insert(name.to_owned(), kernel);

@@ -1,6 +1,7 @@
 //! A CUDA device through cudarc (feature `cuda`): context, stream, memory, modules, launches. Nothing
 //! of CUDA is needed to build it; the driver's library is looked for when a device is opened.
 
+mod calls;
 #[cfg(feature = "nvrtc")]
 mod compile;
 mod loaded;
@@ -8,16 +9,13 @@ mod memory;
 mod shipped;
 
 use std::collections::HashMap;
-use std::ffi::c_void;
-use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::driver::sys::CUdevice_attribute::{
     CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
 };
 use cudarc::driver::{CudaContext, CudaStream, DriverError, result, sys};
 
-use super::driver::{Driver, Launch};
 use crate::error::Error;
 #[cfg(feature = "nvrtc")]
 pub use compile::Compiler;
@@ -48,7 +46,7 @@ pub struct CudaDevice(Arc<Inner>);
 struct Inner {
     /// Texts: ours, and what others added.
     sets: Vec<&'static [PtxModule]>,
-    loaded: Mutex<HashMap<String, Option<Loaded>>>,
+    modules: Mutex<Modules>,
     #[cfg(feature = "nvrtc")]
     compiler: Compiler,
     stream: Arc<CudaStream>,
@@ -58,6 +56,15 @@ struct Inner {
     driver: i32,
     shared_limit: u32,
     multiprocessors: usize,
+}
+
+/// Modules by name; `None`: there is none for this device.
+#[derive(Debug, Default)]
+struct Modules {
+    loaded: HashMap<String, Option<Loaded>>,
+    /// Those compiled here, by what their kernels' names begin with.
+    #[cfg(feature = "nvrtc")]
+    compiled: HashMap<String, Option<Loaded>>,
 }
 
 impl CudaDevice {
@@ -71,7 +78,7 @@ impl CudaDevice {
         Self::with_modules(ordinal, &[])
     }
 
-    /// The device of that number, with kernels of another crate: a [`Launch`] finds them by module
+    /// The device of that number, with kernels of another crate: a [`Launch`](super::Launch) finds them by module
     /// and kernel as it finds those of this crate.
     ///
     /// # Errors
@@ -123,9 +130,7 @@ impl CudaDevice {
         let name = context.name().map_err(told)?;
         let (major, minor) = context.compute_capability().map_err(told)?;
         let capability = (major.unsigned_abs(), minor.unsigned_abs());
-        if capability < shipped::LEAST {
-            return Err(Error::DeviceTooOld { name, have: capability, need: shipped::LEAST });
-        }
+        check_capability(&name, capability)?;
         let attribute = |which| context.attribute(which).map(i32::unsigned_abs).map_err(told);
         let shared_limit = attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize;
@@ -133,10 +138,10 @@ impl CudaDevice {
         // SAFETY: the place is a number of the call's own.
         unsafe { sys::cuDriverGetVersion(&raw mut driver) }.result().map_err(told)?;
         let stream = context.new_stream().map_err(|error| failed("no stream", error))?;
-        let loaded = Mutex::default();
+        let modules = Mutex::default();
         Ok(Self(Arc::new(Inner {
             sets,
-            loaded,
+            modules,
             #[cfg(feature = "nvrtc")]
             compiler,
             stream,
@@ -205,10 +210,6 @@ impl CudaDevice {
         shipped::choose(all, module, self.0.capability, self.0.driver)
     }
 
-    fn loaded(&self) -> MutexGuard<'_, HashMap<String, Option<Loaded>>> {
-        self.0.loaded.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Does something with a kernel, once its module is loaded; `None`: there is no such kernel.
     fn with_kernel<R>(
         &self,
@@ -217,21 +218,21 @@ impl CudaDevice {
         what: impl FnOnce(&mut Kernel) -> Result<R, Error>,
     ) -> Result<Option<R>, Error> {
         self.bind()?;
-        let mut all = self.loaded();
-        if !all.contains_key(module) {
+        let mut modules = self.0.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        if !modules.loaded.contains_key(module) {
             let loaded = match self.choose(module)? {
                 None => None,
                 Some(found) => Some(Loaded::new(&self.0.context, module, found.text.into())?),
             };
-            all.insert(module.to_owned(), loaded);
+            modules.loaded.insert(module.to_owned(), loaded);
         }
-        if let Some(loaded) = all.get_mut(module).and_then(Option::as_mut)
+        if let Some(loaded) = modules.loaded.get_mut(module).and_then(Option::as_mut)
             && let Some(found) = loaded.kernel(kernel)?
         {
             return what(found).map(Some);
         }
         #[cfg(feature = "nvrtc")]
-        if let Some(loaded) = self.compiled(&mut all, module, kernel)?
+        if let Some(loaded) = self.compiled(&mut modules.compiled, module, kernel)?
             && let Some(found) = loaded.kernel(kernel)?
         {
             return what(found).map(Some);
@@ -250,159 +251,24 @@ impl CudaDevice {
         // One module has the kernels for one tile of rows and for two.
         let (name, _) = kernel.rsplit_once("_m").unwrap_or((kernel, ""));
         if !all.contains_key(name) {
-            let text = self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
-            let Some(text) = text else { return Ok(None) };
-            let loaded = Loaded::new(&self.0.context, name, text.into())?;
-            all.insert(name.to_owned(), Some(loaded));
+            let text =
+                self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
+            let loaded = match text {
+                None => None,
+                Some(text) => Some(Loaded::new(&self.0.context, name, text.into())?),
+            };
+            all.insert(name.to_owned(), loaded);
         }
         Ok(all.get_mut(name).and_then(Option::as_mut))
     }
 
     fn no_kernel(&self, module: &str, kernel: &str) -> Error {
+        #[cfg(feature = "nvrtc")]
+        if compile::lacks_compiler(module, kernel, self.0.capability) {
+            return Error::NoCompiler { kernel: kernel.to_owned() };
+        }
         let (module, kernel) = (module.to_owned(), kernel.to_owned());
         Error::NoKernel { module, kernel, device: self.0.name.clone() }
-    }
-}
-
-impl Driver for CudaDevice {
-    type Memory = CudaMemory;
-    type Pinned = CudaPinned;
-
-    fn has(&self, module: &str, kernel: &str) -> Result<bool, Error> {
-        Ok(self.with_kernel(module, kernel, |_| Ok(()))?.is_some())
-    }
-
-    fn shared_limit(&self) -> u32 {
-        self.0.shared_limit
-    }
-
-    fn resident_ctas(
-        &self,
-        module: &str,
-        kernel: &str,
-        threads: u32,
-        shared: u32,
-    ) -> Result<usize, Error> {
-        let per_multiprocessor = self.with_kernel(module, kernel, |found| {
-            found.allow(kernel, shared)?;
-            let threads = i32::try_from(threads).unwrap_or(i32::MAX);
-            // SAFETY: the function is of a loaded module.
-            unsafe {
-                result::occupancy::max_active_block_per_multiprocessor(
-                    found.function,
-                    threads,
-                    shared as usize,
-                )
-            }
-            .map_err(|error| failed(&format!("occupancy of {kernel}"), error))
-        })?;
-        let found = per_multiprocessor.ok_or_else(|| self.no_kernel(module, kernel))?;
-        Ok(usize::try_from(found).unwrap_or(0) * self.0.multiprocessors)
-    }
-
-    fn alloc(&self, bytes: usize) -> Result<CudaMemory, Error> {
-        self.bind()?;
-        let pooled = self.0.context.has_async_alloc();
-        CudaMemory::zeroed(&self.0.stream, bytes, pooled).map_err(|error| match error.0 {
-            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
-                let free = result::mem_get_info().map_or(0, |(free, _)| free);
-                Error::DeviceMemory { need: bytes, free }
-            }
-            _ => failed(&format!("an allocation of {bytes} bytes"), error),
-        })
-    }
-
-    fn address(&self, memory: &CudaMemory) -> u64 {
-        memory.at
-    }
-
-    fn write(&self, memory: &CudaMemory, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-        let at = within(memory, offset, bytes.len())?;
-        self.bind()?;
-        // SAFETY: the range is within a live allocation; pageable memory is read at the call ("API
-        // synchronization behavior" of the driver API), and `bytes` is not page-locked by us.
-        unsafe { result::memcpy_htod_async(at, bytes, self.0.stream.cu_stream()) }
-            .map_err(|error| failed("a copy to the device", error))
-    }
-
-    fn pinned(&self, bytes: usize) -> Result<CudaPinned, Error> {
-        self.bind()?;
-        CudaPinned::zeroed(&self.0.stream, bytes)
-            .map_err(|error| failed(&format!("{bytes} bytes of page-locked memory"), error))
-    }
-
-    fn write_pinned(
-        &self,
-        memory: &CudaMemory,
-        offset: usize,
-        from: &CudaPinned,
-        range: Range<usize>,
-    ) -> Result<(), Error> {
-        let all = from.as_ref();
-        let Some(bytes) = all.get(range.clone()) else {
-            let (offset, bytes) = (range.start, range.end.saturating_sub(range.start));
-            return Err(Error::MemoryRange { offset, bytes, size: all.len() });
-        };
-        let at = within(memory, offset, bytes.len())?;
-        self.bind()?;
-        // SAFETY: the range is within a live allocation; the page-locked memory lives until the
-        // stream is done with it (its `drop` waits).
-        unsafe { result::memcpy_htod_async(at, bytes, self.0.stream.cu_stream()) }
-            .map_err(|error| failed("a copy to the device", error))
-    }
-
-    fn read(&self, memory: &CudaMemory, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
-        let at = within(memory, offset, bytes.len())?;
-        self.bind()?;
-        // SAFETY: the range is within a live allocation; `bytes` is borrowed until the copy is done.
-        unsafe { result::memcpy_dtoh_async(bytes, at, self.0.stream.cu_stream()) }
-            .map_err(|error| failed("a copy from the device", error))?;
-        self.synchronize()
-    }
-
-    fn copy(
-        &self,
-        from: (&CudaMemory, usize),
-        to: (&CudaMemory, usize),
-        bytes: usize,
-    ) -> Result<(), Error> {
-        let (source, target) = (within(from.0, from.1, bytes)?, within(to.0, to.1, bytes)?);
-        self.bind()?;
-        // SAFETY: both ranges are within live allocations.
-        unsafe { result::memcpy_dtod_async(target, source, bytes, self.0.stream.cu_stream()) }
-            .map_err(|error| failed("a copy on the device", error))
-    }
-
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
-        let Launch { module, kernel, grid, threads, shared, argument } = *launch;
-        let found = self.with_kernel(module, kernel, |found| {
-            found.allow(kernel, shared)?;
-            Ok(*found)
-        })?;
-        let found = found.ok_or_else(|| self.no_kernel(module, kernel))?;
-        if argument.len() != found.argument {
-            let (len, expected) = (argument.len(), found.argument);
-            return Err(Error::ArgumentBytes { kernel: kernel.to_owned(), len, expected });
-        }
-        let mut parameters = [argument.as_ptr().cast_mut().cast::<c_void>()];
-        // SAFETY: the function is of a loaded module and takes one argument of that many bytes,
-        // which the driver copies at the call. What the kernel does with addresses in it is the
-        // kernel's business: the device's memory is not the host's.
-        unsafe {
-            result::launch_kernel(
-                found.function,
-                (grid[0], grid[1], grid[2]),
-                (threads, 1, 1),
-                shared,
-                self.0.stream.cu_stream(),
-                &mut parameters,
-            )
-        }
-        .map_err(|error| failed(&format!("launch of {kernel}"), error))
-    }
-
-    fn synchronize(&self) -> Result<(), Error> {
-        self.0.stream.synchronize().map_err(|error| failed("work of the device", error))
     }
 }
 
@@ -414,12 +280,11 @@ impl Drop for Inner {
     }
 }
 
-/// The address of a range of an allocation.
-fn within(memory: &CudaMemory, offset: usize, bytes: usize) -> Result<sys::CUdeviceptr, Error> {
-    let end = offset.checked_add(bytes).filter(|&end| end <= memory.bytes);
-    match end {
-        Some(_) => Ok(memory.at + offset as u64),
-        None => Err(Error::MemoryRange { offset, bytes, size: memory.bytes }),
+/// A device that kernels are there for.
+fn check_capability(name: &str, have: (u32, u32)) -> Result<(), Error> {
+    match have >= shipped::LEAST {
+        true => Ok(()),
+        false => Err(Error::DeviceTooOld { name: name.to_owned(), have, need: shipped::LEAST }),
     }
 }
 
@@ -460,6 +325,21 @@ mod tests {
         let error = check_unique(&[shipped::SHIPPED, TWICE]).unwrap_err();
         assert_eq!(error.to_string(), "there are two modules append for sm_80");
         assert_eq!(check_unique(&[shipped::SHIPPED, &[]]), Ok(()));
+    }
+
+    #[test]
+    fn an_old_device_is_refused_by_name() {
+        let error = check_capability("Tesla T4", (7, 5)).unwrap_err();
+        assert_eq!(error.to_string(), "Tesla T4 has compute capability 7.5, need 8.0");
+        assert!(check_capability("A100", (8, 0)).is_ok() && check_capability("x", (12, 1)).is_ok());
+    }
+
+    #[test]
+    fn threads_may_share_a_backend() {
+        fn shared<T: Send + Sync>() {}
+        shared::<crate::cuda::CudaBackend>();
+        shared::<crate::cuda::CudaTensor<CudaMemory>>();
+        shared::<crate::Plan>();
     }
 
     #[test]

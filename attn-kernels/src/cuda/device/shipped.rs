@@ -199,12 +199,31 @@ mod tests {
     }
 
     #[test]
+    fn drivers_are_those_of_the_manifest() {
+        let manifest = include_str!("../../../ptx/manifest.json");
+        let field = |line: &str, name: &str| {
+            let (_, after) = line.split_once(&format!("\"{name}\": \""))?;
+            after.split('"').next().map(str::to_owned)
+        };
+        let mut seen = 0;
+        for line in manifest.lines() {
+            let Some(version) = field(line, "ptx_version") else { continue };
+            let need = cuda_version(least_driver(&format!(".version {version}\n")));
+            assert_eq!(Some(need), field(line, "cuda"), "{line}");
+            seen += 1;
+        }
+        assert_eq!(seen, SHIPPED.len());
+    }
+
+    #[test]
     fn the_size_of_an_argument_is_in_the_text() {
         let of = |kernel| {
             let module = SHIPPED.iter().find(|m| m.name == "append").expect("it ships");
             argument_bytes(module.text, kernel)
         };
-        assert_eq!((of("append_kv"), of("append")), (Some(184), None));
+        // Two sides of 56 bytes or more.
+        assert!(of("append_kv").is_some_and(|bytes| bytes > 112 && bytes % 8 == 0));
+        assert_eq!(of("append"), None);
         let two = ".entry k(\n.param .u32 k_param_0,\n.param .u32 k_param_1\n)";
         assert_eq!(argument_bytes(two, "k"), None);
     }

@@ -3,9 +3,10 @@
 #![expect(clippy::needless_range_loop, reason = "a register tile is indexed by row and token")]
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
 use crate::cpu::integer::{IntegerKernels, MAX_ELEMENTS, Sums, sum8, units};
-use crate::cpu::kernels::{MAX_ROWS, SCORE_STRIDE, Tokens};
+use crate::cpu::kernels::{Ahead, MAX_ROWS, SCORE_STRIDE, Tokens};
 use crate::plan::CHUNK;
 
 /// The table. Only reached through an [`Avx2`](super::Avx2): what its functions rely on.
@@ -42,7 +43,9 @@ unsafe fn by_token<const T: usize, const R: usize>(
     scores: &mut [f32],
 ) {
     let (d, q, last) = (tokens.head_dim, q.as_ptr(), tokens.count - 1);
-    for t0 in (0..tokens.count).step_by(T) {
+    let steps = T * (end - from) / Ahead::STEP;
+    for (tile, t0) in (0..tokens.count).step_by(T).enumerate() {
+        prefetch(tokens, tile * steps..(tile + 1) * steps);
         // SAFETY: pointers stay inside the tokens (beyond the last, the last again), `q` has R
         // rows of d, and the stores end at most 7 elements after a row's last token.
         unsafe {
@@ -63,15 +66,11 @@ unsafe fn by_token<const T: usize, const R: usize>(
             };
             let mut i = from;
             while i + 64 <= end {
-                prefetch(tokens, t0, T, i);
                 step(&mut acc, i);
                 step(&mut acc, i + 16);
                 step(&mut acc, i + 32);
                 step(&mut acc, i + 48);
                 i += 64;
-            }
-            if i < end {
-                prefetch(tokens, t0, T, i);
             }
             while i + 16 <= end {
                 step(&mut acc, i);
@@ -115,14 +114,12 @@ unsafe fn by_token<const T: usize, const R: usize>(
     }
 }
 
-/// Asks for elements `i..i + 64` of tokens `t0..t0 + count` of what is read next.
+/// Asks for what is read next.
 #[inline(always)]
-fn prefetch(tokens: &Tokens<'_>, t0: usize, count: usize, i: usize) {
-    for t in t0..t0 + count {
+fn prefetch(tokens: &Tokens<'_>, steps: Range<usize>) {
+    for line in steps.flat_map(|step| tokens.ahead.lines(step)) {
         // SAFETY: a prefetch reads nothing and cannot fault.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T1>(tokens.ahead.wrapping_add(t * tokens.stride + i).cast());
-        }
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(line.cast()) };
     }
 }
 
@@ -208,14 +205,11 @@ unsafe fn columns<const R: usize, const P: usize, const H: usize>(
             let at = tokens.bytes.as_ptr().add(t * tokens.stride + i + 8 * H * j);
             if H == 2 { _mm_loadu_si128(at.cast()) } else { _mm_loadl_epi64(at.cast()) }
         };
-        // Each line of what is read next is asked for once, by the columns it begins with.
-        let lines = (8 * H * P).div_ceil(64) * usize::from(i.is_multiple_of(64));
+        let step = i * tokens.count / Ahead::STEP;
+        prefetch(tokens, step..step + 8 * H * P * tokens.count / Ahead::STEP);
         let mut t = 0;
         while t < tokens.count {
             let two = t + 1 < tokens.count;
-            for line in 0..lines {
-                prefetch(tokens, t, 2, i + 64 * line);
-            }
             for j in 0..P {
                 let (a, b) = (load(t, j), if two { load(t + 1, j) } else { _mm_setzero_si128() });
                 // Element by element, two tokens side by side.

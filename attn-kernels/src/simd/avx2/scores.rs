@@ -7,200 +7,153 @@
 
 use std::arch::x86_64::*;
 
-use super::codec::Codec;
-use crate::cpu::kernels::{MAX_ROWS, SCORE_STRIDE, Tokens};
+use super::codec::{Codec, Storage};
+use crate::cpu::care::Care;
+use crate::cpu::kernels::{Ahead, MAX_ROWS, SCORE_STRIDE, Tokens};
 
 /// See [`Scores`](crate::cpu::kernels::Scores).
-pub(super) fn scores<C: Codec, S: Codec>(
-    tokens: &Tokens<'_>,
-    q: &[f32],
-    rows: usize,
-    scores: &mut [f32],
-) {
-    tokens.check(C::SIZE);
+pub(super) fn scores<S: Storage>(tokens: &Tokens<'_>, q: &[f32], rows: usize, scores: &mut [f32]) {
+    tokens.check(S::Plain::SIZE);
     assert!((1..=MAX_ROWS).contains(&rows) && q.len() >= rows * tokens.head_dim);
     assert!(scores.len() >= (rows - 1) * SCORE_STRIDE + tokens.count.next_multiple_of(8));
     // SAFETY: the lengths were checked; the table this is in exists only where AVX2 was detected.
     unsafe {
-        match (rows, tokens.suspect) {
-            (1, false) => by_token::<C, 8, 1>(tokens, q, scores),
-            (2, false) => by_token::<C, 4, 2>(tokens, q, scores),
-            (3, false) => by_token::<C, 4, 3>(tokens, q, scores),
-            (_, false) => two_by_four::<C>(tokens, q, scores),
-            (1, true) => by_token::<S, 8, 1>(tokens, q, scores),
-            (2, true) => by_token::<S, 4, 2>(tokens, q, scores),
-            (3, true) => by_token::<S, 4, 3>(tokens, q, scores),
-            (_, true) => two_by_four::<S>(tokens, q, scores),
+        match tokens.care {
+            Care::Plain => by_rows::<S::Plain>(tokens, q, rows, scores),
+            Care::Subnormal => by_rows::<S::Subnormal>(tokens, q, rows, scores),
+            Care::Nan => by_rows::<S::Nan>(tokens, q, rows, scores),
         }
     }
 }
 
-/// Tiles of `T` tokens (4 or 8) by `R` rows; each token is converted where it is used.
+/// # Safety
+/// AVX2, FMA and F16C; lengths as `scores` checks them.
+unsafe fn by_rows<C: Codec>(tokens: &Tokens<'_>, q: &[f32], rows: usize, scores: &mut [f32]) {
+    // SAFETY: the caller's.
+    unsafe {
+        match rows {
+            1 => tiles::<C, 8, 1>(tokens, q, scores),
+            2 => tiles::<C, 4, 2>(tokens, q, scores),
+            3 => tiles::<C, 2, 3>(tokens, q, scores),
+            _ => tiles::<C, 2, 4>(tokens, q, scores),
+        }
+    }
+}
+
+/// Tiles of `T` tokens (2, 4 or 8) by `R` rows, at most 8 sums; each token is converted where it is
+/// used, each query vector loaded once.
 ///
 /// # Safety
 /// AVX2, FMA and F16C; lengths as `scores` checks them.
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn by_token<C: Codec, const T: usize, const R: usize>(
+unsafe fn tiles<C: Codec, const T: usize, const R: usize>(
     tokens: &Tokens<'_>,
     q: &[f32],
     scores: &mut [f32],
 ) {
-    let (d, q) = (tokens.head_dim, q.as_ptr());
-    for t0 in (0..tokens.count).step_by(T) {
-        // SAFETY: `token_pointers` stays inside the tokens, `q` has R rows of d, and the stores
-        // end at most 7 elements after the last token of a row, as was checked.
+    let (d, q, last) = (tokens.head_dim, q.as_ptr(), tokens.count - 1);
+    let steps = T * d * C::SIZE / Ahead::STEP;
+    for (tile, t0) in (0..tokens.count).step_by(T).enumerate() {
+        for step in tile * steps..(tile + 1) * steps {
+            // Into the second-level cache: the first has too few places for lines in flight.
+            for line in tokens.ahead.lines(step) {
+                _mm_prefetch::<_MM_HINT_T1>(line.cast());
+            }
+        }
+        // SAFETY: pointers stay inside the tokens, `q` has R rows of d, and the stores end at most
+        // 7 elements after the last token of a row, as was checked.
         unsafe {
-            let k = token_pointers::<T>(tokens, t0);
-            let mut acc = [[_mm256_setzero_ps(); R]; T];
-            let step = |acc: &mut [[__m256; R]; T], i: usize| {
+            // Beyond the last token the last again: its scores are never looked at.
+            let k: [*const u8; T] = std::array::from_fn(|t| {
+                tokens.bytes.as_ptr().add((t0 + t).min(last) * tokens.stride)
+            });
+            let mut sums = [[_mm256_setzero_ps(); T]; R];
+            let mut i = 0;
+            while i + 32 <= d {
+                let mut x = [[_mm256_setzero_ps(); 4]; T];
                 for t in 0..T {
-                    let [x0, x1] = C::pair(k[t].add(i * C::SIZE));
+                    x[t] = C::quad(k[t].add(i * C::SIZE));
+                }
+                for j in 0..4 {
                     for r in 0..R {
-                        let a = _mm256_fmadd_ps(x0, _mm256_loadu_ps(q.add(r * d + i)), acc[t][r]);
-                        acc[t][r] = _mm256_fmadd_ps(x1, _mm256_loadu_ps(q.add(r * d + i + 8)), a);
+                        let q = _mm256_loadu_ps(q.add(r * d + i + 8 * j));
+                        for t in 0..T {
+                            sums[r][t] = _mm256_fmadd_ps(x[t][j], q, sums[r][t]);
+                        }
                     }
                 }
-            };
-            let mut i = 0;
-            while i + 64 <= d {
-                prefetch::<C, T>(tokens, t0, i);
-                step(&mut acc, i);
-                step(&mut acc, i + 16);
-                step(&mut acc, i + 32);
-                step(&mut acc, i + 48);
-                i += 64;
+                i += 32;
             }
-            if i < d {
-                prefetch::<C, T>(tokens, t0, i);
-            }
-            while i + 16 <= d {
-                step(&mut acc, i);
-                i += 16;
-            }
-            if i < d {
+            while i < d {
                 for t in 0..T {
                     let x = C::single(k[t].add(i * C::SIZE));
                     for r in 0..R {
-                        acc[t][r] =
-                            _mm256_fmadd_ps(x, _mm256_loadu_ps(q.add(r * d + i)), acc[t][r]);
+                        let q = _mm256_loadu_ps(q.add(r * d + i));
+                        sums[r][t] = _mm256_fmadd_ps(x, q, sums[r][t]);
+                    }
+                }
+                i += 8;
+            }
+            // Place r T + t.
+            let mut all = [_mm256_setzero_ps(); 8];
+            for i in 0..R * T {
+                all[i] = sums[i / T][i % T];
+            }
+            let all = sum8(&all);
+            let (lower, upper) = (_mm256_castps256_ps128(all), _mm256_extractf128_ps::<1>(all));
+            let to = scores.as_mut_ptr().add(t0);
+            match T {
+                8 => _mm256_storeu_ps(to, all),
+                4 => {
+                    _mm_storeu_ps(to, lower);
+                    _mm_storeu_ps(to.add(SCORE_STRIDE), upper);
+                }
+                _ => {
+                    for r in 0..R {
+                        let half = _mm_castps_pd(if r < 2 { lower } else { upper });
+                        let to = to.add(r * SCORE_STRIDE).cast();
+                        if r % 2 == 0 { _mm_storel_pd(to, half) } else { _mm_storeh_pd(to, half) }
                     }
                 }
             }
-            for r in 0..R {
-                for t in (0..T).step_by(4) {
-                    let sums = sum4(acc[t][r], acc[t + 1][r], acc[t + 2][r], acc[t + 3][r]);
-                    let at = r * SCORE_STRIDE + t0 + t;
-                    _mm_storeu_ps(scores.as_mut_ptr().add(at), sums);
-                }
-            }
         }
     }
 }
 
-/// Tiles of two tokens by four rows: each query vector is loaded once for both tokens.
-///
-/// # Safety
-/// AVX2, FMA and F16C; lengths as `scores` checks them.
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn two_by_four<C: Codec>(tokens: &Tokens<'_>, q: &[f32], scores: &mut [f32]) {
-    let (d, q) = (tokens.head_dim, q.as_ptr());
-    for t0 in (0..tokens.count).step_by(2) {
-        // SAFETY: as in `by_token`; the stores end one element after the last token.
-        unsafe {
-            let k = token_pointers::<2>(tokens, t0);
-            let mut acc = [[_mm256_setzero_ps(); 4]; 2];
-            let step = |acc: &mut [[__m256; 4]; 2], i: usize| {
-                let x = [C::pair(k[0].add(i * C::SIZE)), C::pair(k[1].add(i * C::SIZE))];
-                for half in 0..2 {
-                    for r in 0..4 {
-                        let q = _mm256_loadu_ps(q.add(r * d + i + 8 * half));
-                        acc[0][r] = _mm256_fmadd_ps(x[0][half], q, acc[0][r]);
-                        acc[1][r] = _mm256_fmadd_ps(x[1][half], q, acc[1][r]);
-                    }
-                }
-            };
-            let mut i = 0;
-            while i + 64 <= d {
-                prefetch::<C, 2>(tokens, t0, i);
-                step(&mut acc, i);
-                step(&mut acc, i + 16);
-                step(&mut acc, i + 32);
-                step(&mut acc, i + 48);
-                i += 64;
-            }
-            if i < d {
-                prefetch::<C, 2>(tokens, t0, i);
-            }
-            while i + 16 <= d {
-                step(&mut acc, i);
-                i += 16;
-            }
-            if i < d {
-                let x = [C::single(k[0].add(i * C::SIZE)), C::single(k[1].add(i * C::SIZE))];
-                for r in 0..4 {
-                    let q = _mm256_loadu_ps(q.add(r * d + i));
-                    acc[0][r] = _mm256_fmadd_ps(x[0], q, acc[0][r]);
-                    acc[1][r] = _mm256_fmadd_ps(x[1], q, acc[1][r]);
-                }
-            }
-            for r in [0, 2] {
-                let sums = sum4(acc[0][r], acc[1][r], acc[0][r + 1], acc[1][r + 1]);
-                let to = scores.as_mut_ptr().add(r * SCORE_STRIDE + t0);
-                let pairs = _mm_castps_pd(sums);
-                to.cast::<f64>().write_unaligned(_mm_cvtsd_f64(pairs));
-                let upper = _mm_cvtsd_f64(_mm_unpackhi_pd(pairs, pairs));
-                to.add(SCORE_STRIDE).cast::<f64>().write_unaligned(upper);
-            }
-        }
-    }
-}
-
-/// Tokens `t0..t0 + T`; beyond the last, the last again (its scores are never looked at).
-///
-/// # Safety
-/// `tokens` was checked.
-#[inline(always)]
-unsafe fn token_pointers<const T: usize>(tokens: &Tokens<'_>, t0: usize) -> [*const u8; T] {
-    let last = tokens.count - 1;
-    // SAFETY: the index is at most that of the last token.
-    std::array::from_fn(|t| unsafe {
-        tokens.bytes.as_ptr().add((t0 + t).min(last) * tokens.stride)
-    })
-}
-
-/// Asks for elements `i..i + 64` of tokens `t0..t0 + T` of what is read next.
-///
-/// Into the second-level cache: the first has too few places for lines in flight. (Decoding over f16
-/// with one row per KV head read 9.9 GB/s that way and reads 20.6 this way, on a Zen 4.)
-#[inline(always)]
-fn prefetch<C: Codec, const T: usize>(tokens: &Tokens<'_>, t0: usize, i: usize) {
-    for t in t0..t0 + T {
-        let row = tokens.ahead.wrapping_add(t * tokens.stride + i * C::SIZE);
-        for line in 0..C::SIZE {
-            // SAFETY: a prefetch reads nothing and cannot fault.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(row.wrapping_add(64 * line).cast()) };
-        }
-    }
-}
-
-/// The sums of four vectors' lanes, each as `((0+2)+(1+3)) + ((4+6)+(5+7))`.
-///
-/// Blends where shuffles would do, since those wait for one port.
+/// The sums of eight vectors' lanes, each as `((0+2)+(1+3)) + ((4+6)+(5+7))`.
 ///
 /// # Safety
 /// AVX.
 #[inline(always)]
-unsafe fn sum4(a: __m256, b: __m256, c: __m256, d: __m256) -> __m128 {
+unsafe fn sum8(x: &[__m256; 8]) -> __m256 {
     // SAFETY: the caller's AVX.
     unsafe {
-        // [x0+x2, x1+x3, y0+y2, y1+y3] of each half.
-        let fold =
-            |x, y| _mm256_add_ps(_mm256_shuffle_ps::<0x4e>(x, y), _mm256_blend_ps::<0xcc>(x, y));
-        let (ac, bd) = (fold(a, c), fold(b, d));
-        // [a, b, c, d]: even places of one, odd places of the other, and what is left, swapped.
-        let kept = _mm256_blend_ps::<0xaa>(ac, bd);
-        let swapped = _mm256_permute_ps::<0xb1>(_mm256_blend_ps::<0xaa>(bd, ac));
-        let s = _mm256_add_ps(kept, swapped);
-        _mm_add_ps(_mm256_castps256_ps128(s), _mm256_extractf128_ps::<1>(s))
+        let (lower, upper) = (sum4(x[0], x[1], x[2], x[3]), sum4(x[4], x[5], x[6], x[7]));
+        let kept = _mm256_blend_ps::<0xf0>(lower, upper);
+        _mm256_add_ps(kept, _mm256_permute2f128_ps::<0x21>(lower, upper))
     }
+}
+
+/// Of each half: the sums of four vectors' lanes.
+///
+/// # Safety
+/// AVX.
+#[inline(always)]
+unsafe fn sum4(a: __m256, b: __m256, c: __m256, d: __m256) -> __m256 {
+    // SAFETY: the caller's AVX.
+    unsafe {
+        let (ab, cd) = (_mm256_castps_pd(fold(a, b)), _mm256_castps_pd(fold(c, d)));
+        let even = _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd));
+        _mm256_add_ps(even, _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)))
+    }
+}
+
+/// Of each half: `[x0+x2, y0+y2, x1+x3, y1+y3]`.
+///
+/// # Safety
+/// AVX.
+#[inline(always)]
+unsafe fn fold(x: __m256, y: __m256) -> __m256 {
+    // SAFETY: the caller's AVX.
+    unsafe { _mm256_add_ps(_mm256_unpacklo_ps(x, y), _mm256_unpackhi_ps(x, y)) }
 }

@@ -41,7 +41,7 @@ unsafe fn softmax_avx2(row: &mut [f32], visible: (usize, usize), map: &ScoreMap)
         let mut sum = _mm256_setzero_ps();
         for i in (from..to).step_by(8) {
             let w = exp(_mm256_sub_ps(_mm256_loadu_ps(p.add(i)), base));
-            _mm256_storeu_ps(p.add(i), w);
+            _mm256_storeu_ps(p.add(i), _mm256_mul_ps(w, _mm256_set1_ps(map.gain)));
             sum = _mm256_add_ps(sum, w);
         }
         let s = lanes(sum);
@@ -57,6 +57,7 @@ unsafe fn softmax_avx2(row: &mut [f32], visible: (usize, usize), map: &ScoreMap)
 unsafe fn mapped(dot: __m256, i: usize, map: &ScoreMap) -> __m256 {
     // SAFETY: the caller's AVX2 and FMA.
     unsafe {
+        let dot = _mm256_mul_ps(dot, _mm256_set1_ps(map.unscale));
         let mut s = _mm256_mul_ps(dot, _mm256_set1_ps(map.factor));
         if let Some(cap) = map.soft_cap {
             let cap = _mm256_set1_ps(cap);

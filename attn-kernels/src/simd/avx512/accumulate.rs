@@ -5,7 +5,8 @@
 use std::arch::x86_64::*;
 
 use super::codec::Codec;
-use crate::cpu::kernels::{MAX_ROWS, SCORE_STRIDE, Tokens};
+use crate::cpu::care::Care;
+use crate::cpu::kernels::{Ahead, MAX_ROWS, SCORE_STRIDE, Tokens};
 
 /// See [`Accumulate`](crate::cpu::kernels::Accumulate).
 pub(super) fn accumulate<C: Codec, S: Codec>(
@@ -19,7 +20,7 @@ pub(super) fn accumulate<C: Codec, S: Codec>(
     assert!(p.len() >= (rows - 1) * SCORE_STRIDE + tokens.count);
     // SAFETY: the lengths were checked; the table this is in exists only where AVX-512 was detected.
     unsafe {
-        match (rows, tokens.suspect) {
+        match (rows, tokens.care == Care::Nan) {
             (1, false) => run::<C, 1, 8>(tokens, p, acc),
             (2, false) => run::<C, 2, 8>(tokens, p, acc),
             (3, false) => run::<C, 3, 4>(tokens, p, acc),
@@ -81,14 +82,14 @@ unsafe fn columns<C: Codec, const R: usize, const V: usize>(
             }
         }
         let mut v = tokens.bytes.as_ptr().add(i * C::SIZE);
-        // As on AVX2.
-        let mut ahead = tokens.ahead.wrapping_add(i * C::SIZE);
-        let lines = (16 * V * C::SIZE).div_ceil(64) * usize::from((i * C::SIZE).is_multiple_of(64));
-        for t in 0..tokens.count {
-            for line in 0..lines {
-                _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(64 * line).cast());
+        let steps = 16 * V * C::SIZE * tokens.count / Ahead::STEP;
+        let step = i * C::SIZE * tokens.count / Ahead::STEP;
+        for step in step..step + steps {
+            for line in tokens.ahead.lines(step) {
+                _mm_prefetch::<_MM_HINT_T1>(line.cast());
             }
-            ahead = ahead.wrapping_add(tokens.stride);
+        }
+        for t in 0..tokens.count {
             let mut weights = [_mm512_setzero_ps(); R];
             for r in 0..R {
                 weights[r] = _mm512_set1_ps(*p.add(r * SCORE_STRIDE + t));

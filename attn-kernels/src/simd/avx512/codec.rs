@@ -1,5 +1,5 @@
-//! Stored elements to 16 f32 lanes, by the same route as AVX2's `codec`: FP8 through half
-//! precision, where each value is exact.
+//! Stored elements to 16 f32 lanes, FP8 through half precision, where each value is
+//! exact, subnormals included.
 
 use std::arch::x86_64::*;
 
@@ -10,6 +10,8 @@ use std::arch::x86_64::*;
 pub(super) trait Codec {
     /// Bytes per element.
     const SIZE: usize;
+    /// `value = converted × FACTOR`.
+    const FACTOR: f32;
 
     /// 16 elements.
     unsafe fn all(p: *const u8) -> __m512;
@@ -31,9 +33,10 @@ pub(super) struct Int8;
 
 /// A codec from how it loads all or half of a vector, and what it does with that.
 macro_rules! codec {
-    ($name:ident $(<$nan:ident>)?, $size:expr, $all:expr, $half:expr, |$x:ident| $convert:expr) => {
+    ($name:ident $(<$nan:ident>)?, $size:expr, $factor:expr, $all:expr, $half:expr, |$x:ident| $convert:expr) => {
         impl $(<const $nan: bool>)? Codec for $name $(<$nan>)? {
             const SIZE: usize = $size;
+            const FACTOR: f32 = $factor;
 
             #[inline(always)]
             unsafe fn all(p: *const u8) -> __m512 {
@@ -56,16 +59,16 @@ macro_rules! codec {
     };
 }
 
-codec!(F32, 4, _mm512_loadu_ps, |p| _mm512_maskz_loadu_ps(0xff, p), |x| x);
-codec!(F16, 2, _mm256_loadu_si256, eight_words, |x| _mm512_cvtph_ps(x));
-codec!(Bf16, 2, _mm256_loadu_si256, eight_words, |x| {
+codec!(F32, 4, 1.0, _mm512_loadu_ps, |p| _mm512_maskz_loadu_ps(0xff, p), |x| x);
+codec!(F16, 2, 1.0, _mm256_loadu_si256, eight_words, |x| _mm512_cvtph_ps(x));
+codec!(Bf16, 2, 1.0, _mm256_loadu_si256, eight_words, |x| {
     _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(x)))
 });
-codec!(Int8, 1, _mm_loadu_si128, _mm_loadl_epi64, |x| {
+codec!(Int8, 1, 1.0, _mm_loadu_si128, _mm_loadl_epi64, |x| {
     _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(x))
 });
 // The exponent's bias is 15 in a half and 7 in E4M3: what is left out is 2^8.
-codec!(E4M3<NAN>, 1, _mm_loadu_si128, _mm_loadl_epi64, |x| {
+codec!(E4M3<NAN>, 1, 256.0, _mm_loadu_si128, _mm_loadl_epi64, |x| {
     let half = e4m3_bits(x);
     let nan = if NAN {
         _mm256_cmpeq_epi16_mask(_mm256_and_si256(half, words(0x7fff)), words(0x3f80))
@@ -75,17 +78,19 @@ codec!(E4M3<NAN>, 1, _mm_loadu_si128, _mm_loadl_epi64, |x| {
     through_half::<NAN>(half, nan)
 });
 // As E4M3 with a bias of 8. The code of −0 is NaN.
-codec!(E4M3Fnuz<NAN>, 1, _mm_loadu_si128, _mm_loadl_epi64, |x| {
+codec!(E4M3Fnuz<NAN>, 1, 128.0, _mm_loadu_si128, _mm_loadl_epi64, |x| {
     let half = e4m3_bits(x);
     let nan = if NAN { _mm256_cmpeq_epi16_mask(half, words(i16::MIN)) } else { 0 };
     through_half::<NAN>(half, nan)
 });
 // The upper byte of a half, infinities and NaNs included.
-codec!(E5M2, 1, _mm_loadu_si128, _mm_loadl_epi64, |x| {
+codec!(E5M2, 1, 1.0, _mm_loadu_si128, _mm_loadl_epi64, |x| {
     _mm512_cvtph_ps(_mm256_slli_epi16::<8>(_mm256_cvtepu8_epi16(x)))
 });
-// One exponent below a half's; see AVX2's codec.
-codec!(E5M2Fnuz<NAN>, 1, _mm_loadu_si128, _mm_loadl_epi64, |x| {
+// The exponent's bias is 16 in this format and 15 in a half, so the exponent falls by one; a code
+// of exponent 1 becomes a subnormal half, whose mantissa has the hidden bit in sight. The larger
+// of the two forms is the right one.
+codec!(E5M2Fnuz<NAN>, 1, 1.0, _mm_loadu_si128, _mm_loadl_epi64, |x| {
     let word = _mm256_slli_epi16::<8>(_mm256_cvtepu8_epi16(x));
     let magnitude = _mm256_and_si256(word, words(0x7f00));
     let normal = _mm256_sub_epi16(magnitude, words(0x0400));

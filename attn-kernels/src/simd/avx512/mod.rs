@@ -5,11 +5,15 @@ mod accumulate;
 mod codec;
 mod scores;
 
+use std::arch::x86_64::*;
+
 use fp8_format::ElementType;
 
 use self::codec::{Bf16, Codec, E4M3, E4M3Fnuz, E5M2, E5M2Fnuz, F16, F32, Int8};
 use super::Avx2;
-use crate::cpu::kernels::{Kernels, SideKernels};
+use crate::cpu::care::Care;
+use crate::cpu::kernels::{Kernels, SideKernels, Tokens};
+use crate::cpu::order::Order;
 
 /// Proof that this machine has AVX-512 F, BW, DQ and VL, and what [`Avx2`] stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,34 +32,66 @@ impl Avx512 {
     /// The table for one pair of storage types.
     pub(crate) fn kernels(self, k: ElementType, v: ElementType) -> Kernels {
         let narrow = self.0.kernels(k, v);
-        Kernels {
-            k: widen(narrow.k, k),
-            v: widen(narrow.v, v),
-            tile: widen(narrow.tile, ElementType::F32),
-            ..narrow
-        }
+        Kernels { k: side(k), v: side(v), tile: side(ElementType::F32), ..narrow }
     }
 }
 
 /// Only reached through an [`Avx512`]: what the functions in the table rely on.
-fn widen(narrow: SideKernels, stored: ElementType) -> SideKernels {
+fn side(stored: ElementType) -> SideKernels {
     match stored {
-        ElementType::F32 => of::<F32, F32>(narrow),
-        ElementType::F16 => of::<F16, F16>(narrow),
-        ElementType::Bf16 => of::<Bf16, Bf16>(narrow),
-        ElementType::F8E4M3 => of::<E4M3<false>, E4M3<true>>(narrow),
-        ElementType::F8E5M2 => of::<E5M2, E5M2>(narrow),
-        ElementType::F8E4M3Fnuz => of::<E4M3Fnuz<false>, E4M3Fnuz<true>>(narrow),
-        ElementType::F8E5M2Fnuz => of::<E5M2Fnuz<false>, E5M2Fnuz<true>>(narrow),
-        ElementType::Int8 => of::<Int8, Int8>(narrow),
+        ElementType::F32 => of::<F32, F32>(),
+        ElementType::F16 => of::<F16, F16>(),
+        ElementType::Bf16 => of::<Bf16, Bf16>(),
+        ElementType::F8E4M3 => of::<E4M3<false>, E4M3<true>>(),
+        ElementType::F8E5M2 => of::<E5M2, E5M2>(),
+        ElementType::F8E4M3Fnuz => of::<E4M3Fnuz<false>, E4M3Fnuz<true>>(),
+        ElementType::F8E5M2Fnuz => of::<E5M2Fnuz<false>, E5M2Fnuz<true>>(),
+        ElementType::Int8 => of::<Int8, Int8>(),
     }
 }
 
-/// `C` misreads NaN codes where `S`, for suspect tokens, does not. Both leave out what AVX2 does.
-fn of<C: Codec, S: Codec>(narrow: SideKernels) -> SideKernels {
+/// `C` misreads NaN codes where `S` does not. Subnormals are nothing special to either.
+fn of<C: Codec, S: Codec>() -> SideKernels {
     SideKernels {
         scores: scores::scores::<C, S>,
         accumulate: accumulate::accumulate::<C, S>,
-        ..narrow
+        decode: decode::<C, S>,
+        order: Order::Natural,
+        gains: [1.0; 2],
+        factor: C::FACTOR,
+        minds_subnormals: false,
+    }
+}
+
+fn decode<C: Codec, S: Codec>(tokens: &Tokens<'_>, tile: &mut [f32]) {
+    tokens.check(C::SIZE);
+    assert!(tile.len() >= tokens.count * tokens.head_dim);
+    // SAFETY: the lengths were checked; the table this is in exists only where AVX-512 was detected.
+    unsafe {
+        match tokens.care {
+            Care::Nan => decode_avx512::<S>(tokens, tile),
+            _ => decode_avx512::<C>(tokens, tile),
+        }
+    }
+}
+
+/// # Safety
+/// AVX-512; `tokens` checked; `tile` holds all of them.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+unsafe fn decode_avx512<C: Codec>(tokens: &Tokens<'_>, tile: &mut [f32]) {
+    let d = tokens.head_dim;
+    for t in 0..tokens.count {
+        // SAFETY: both offsets stay inside what the caller checked.
+        unsafe {
+            let src = tokens.bytes.as_ptr().add(t * tokens.stride);
+            let dst = tile.as_mut_ptr().add(t * d);
+            for i in (0..d - d % 16).step_by(16) {
+                _mm512_storeu_ps(dst.add(i), C::all(src.add(i * C::SIZE)));
+            }
+            if !d.is_multiple_of(16) {
+                let x = C::half(src.add((d - 8) * C::SIZE));
+                _mm512_mask_storeu_ps(dst.add(d - 8), 0xff, x);
+            }
+        }
     }
 }

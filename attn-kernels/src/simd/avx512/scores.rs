@@ -6,7 +6,8 @@
 use std::arch::x86_64::*;
 
 use super::codec::Codec;
-use crate::cpu::kernels::{MAX_ROWS, SCORE_STRIDE, Tokens};
+use crate::cpu::care::Care;
+use crate::cpu::kernels::{Ahead, MAX_ROWS, SCORE_STRIDE, Tokens};
 
 /// See [`Scores`](crate::cpu::kernels::Scores).
 pub(super) fn scores<C: Codec, S: Codec>(
@@ -20,7 +21,7 @@ pub(super) fn scores<C: Codec, S: Codec>(
     assert!(scores.len() >= (rows - 1) * SCORE_STRIDE + tokens.count.next_multiple_of(16));
     // SAFETY: the lengths were checked; the table this is in exists only where AVX-512 was detected.
     unsafe {
-        match (rows, tokens.suspect) {
+        match (rows, tokens.care == Care::Nan) {
             (1, false) => tiles::<C, 16, 1>(tokens, q, scores),
             (2, false) => tiles::<C, 8, 2>(tokens, q, scores),
             (3, false) => tiles::<C, 4, 3>(tokens, q, scores),
@@ -45,7 +46,13 @@ unsafe fn tiles<C: Codec, const T: usize, const R: usize>(
 ) {
     let (d, q) = (tokens.head_dim, q.as_ptr());
     let last = tokens.count - 1;
-    for t0 in (0..tokens.count).step_by(T) {
+    let steps = T * d * C::SIZE / Ahead::STEP;
+    for (tile, t0) in (0..tokens.count).step_by(T).enumerate() {
+        for step in tile * steps..(tile + 1) * steps {
+            for line in tokens.ahead.lines(step) {
+                _mm_prefetch::<_MM_HINT_T1>(line.cast());
+            }
+        }
         // SAFETY: token indices are at most that of the last, `q` has R rows of d, and the stores
         // end at most 15 elements after the last token of a row, as was checked.
         unsafe {
@@ -56,12 +63,6 @@ unsafe fn tiles<C: Codec, const T: usize, const R: usize>(
             let mut sums = [[_mm512_setzero_ps(); R]; T];
             let mut i = 0;
             while i + 16 <= d {
-                if (i * C::SIZE).is_multiple_of(64) {
-                    for t in 0..T {
-                        let at = (t0 + t) * tokens.stride + i * C::SIZE;
-                        _mm_prefetch::<_MM_HINT_T1>(tokens.ahead.wrapping_add(at).cast());
-                    }
-                }
                 let mut rows = [_mm512_setzero_ps(); R];
                 for r in 0..R {
                     rows[r] = _mm512_loadu_ps(q.add(r * d + i));

@@ -4,15 +4,16 @@
 use core::arch::x86_64::*;
 
 use super::encode::nan_lanes;
+use super::halves_int8;
 use super::wide::{load, load_halves, order_dwords};
 use crate::code::Code;
 use crate::element_type::ElementType;
 use crate::format::{Format, format_of, limit};
 use crate::source::Source;
 
-/// Whether [`encode`] knows this pair: two bytes to FP8.
-pub(super) const fn known<S: Source, C: Code>() -> bool {
-    size_of::<S>() == 2 && format_of(C::ELEMENT_TYPE).is_some()
+/// Whether the source has a way of its own: two bytes.
+pub(super) const fn known<S: Source>() -> bool {
+    size_of::<S>() == 2
 }
 
 /// What the exponent field of a source must be for a normal number of `format`, and its width.
@@ -23,12 +24,27 @@ const fn source(element: ElementType, format: &Format) -> (i32, i32) {
     }
 }
 
-/// The codes of 32 elements, in order. Nothing is divided.
+/// The codes of 32 elements, in order, divided by the scale if `SCALED`; `None` if that is left to the
+/// ordinary way.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-pub(super) fn encode<S: Source, C: Code, const SATURATE: bool>(src: &[S; 32]) -> __m256i {
-    let format = const { format_of(C::ELEMENT_TYPE) };
-    let format = format.expect("only called for FP8");
+pub(super) fn encode<S: Source, C: Code, const SATURATE: bool, const SCALED: bool>(
+    src: &[S; 32],
+    divisor: Divisor,
+) -> Option<__m256i> {
+    match (const { format_of(C::ELEMENT_TYPE) }, SCALED) {
+        (None, _) => halves_int8::encode::<S, SCALED>(src, divisor),
+        (Some(format), false) => Some(unscaled::<S, C, SATURATE>(src, format)),
+        (Some(format), true) => Some(match S::ELEMENT_TYPE {
+            ElementType::F16 => scaled_f16::<S, SATURATE>(src, divisor.scale, format),
+            _ => scaled_bf16::<S, SATURATE>(src, divisor, format),
+        }),
+    }
+}
+
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+fn unscaled<S: Source, C: Code, const SATURATE: bool>(src: &[S; 32], format: &Format) -> __m256i {
     let halves = load_halves(src);
     if let (ElementType::F16, 2) = (S::ELEMENT_TYPE, format.mantissa_bits) {
         return finish::<S, SATURATE>(halves, shortened(halves, format), format);
@@ -60,7 +76,7 @@ fn upper_byte(x: __m256i, format: &Format) -> __m256i {
 
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
-fn magnitudes(x: __m256i) -> __m256i {
+pub(super) fn magnitudes(x: __m256i) -> __m256i {
     _mm256_and_si256(x, _mm256_set1_epi16(i16::MAX))
 }
 
@@ -195,12 +211,12 @@ fn with_signs(codes: __m256i, signs: __m256i, format: &Format) -> __m256i {
     _mm256_or_si256(codes, sign)
 }
 
-/// A scale for [`encode_scaled`].
+/// A scale for [`encode`].
 #[derive(Clone, Copy)]
 pub(super) struct Divisor {
     pub(super) scale: __m256,
     /// For `bf16`: the smallest magnitude whose quotient is the limit or more.
-    largest: __m256i,
+    pub(super) largest: __m256i,
 }
 
 impl Divisor {
@@ -211,16 +227,21 @@ impl Divisor {
         Self { scale: _mm256_set1_ps(scale), largest: _mm256_setzero_si256() }
     }
 
-    /// `None` for a scale so large or small that the short cuts of [`encode_scaled`] do not hold.
+    /// `None` for a scale so large or small that the short cuts of [`encode`] do not hold.
     #[inline]
     #[target_feature(enable = "avx2,f16c")]
     pub(super) fn new<S: Source, C: Code, const SATURATE: bool>(scale: f32) -> Option<Self> {
-        if !const { known::<S, C>() } {
+        if !const { known::<S>() } {
             return None;
         }
         let largest = match S::ELEMENT_TYPE {
-            // No quotient comes near the end of the exponent's range, except infinity.
-            ElementType::F16 => (scale >= f32::from_bits((127 - 80) << 23)).then_some(0)?,
+            // No quotient comes near the end of the exponent's range, except infinity; for INT8, near
+            // that of an integer of 32 bits.
+            ElementType::F16 => {
+                let fp8 = const { format_of(C::ELEMENT_TYPE) }.is_some();
+                let least = f32::from_bits(if fp8 { 127 - 80 } else { 127 - 14 } << 23);
+                (scale >= least).then_some(0)?
+            }
             // Of at most 29 bits, so exact.
             _ => bf16_from(f64::from(scale) * f64::from(limit(C::ELEMENT_TYPE, SATURATE)))?,
         };
@@ -233,21 +254,6 @@ fn bf16_from(x: f64) -> Option<u16> {
     let down = (x as f32).to_bits() >> 16;
     let up = down + u32::from(f64::from(f32::from_bits(down << 16)) < x);
     (0x0080..0x7f80).contains(&up).then_some(up as u16)
-}
-
-/// The codes of 32 elements divided by the scale, in order.
-#[inline]
-#[target_feature(enable = "avx2,f16c")]
-pub(super) fn encode_scaled<S: Source, C: Code, const SATURATE: bool>(
-    src: &[S; 32],
-    divisor: Divisor,
-) -> __m256i {
-    let format = const { format_of(C::ELEMENT_TYPE) };
-    let format = format.expect("a divisor is made for FP8 only");
-    match S::ELEMENT_TYPE {
-        ElementType::F16 => scaled_f16::<S, SATURATE>(src, divisor.scale, format),
-        _ => scaled_bf16::<S, SATURATE>(src, divisor, format),
-    }
 }
 
 /// With no limit before rounding: no quotient but infinity and NaN is too large for [`round`], and

@@ -12,6 +12,7 @@ mod decode;
 mod encode;
 mod halves;
 mod halves_decode;
+mod halves_int8;
 pub(super) mod slices;
 mod streams;
 mod wide;

@@ -31,18 +31,18 @@ pub(in crate::simd) fn encode<S: Source, C: Code>(
 /// How a block is encoded. Dividing by 1 changes no code.
 const UNSCALED: u8 = 0;
 const SCALED: u8 = 1;
-/// Divided, by the short cuts of [`halves::encode_scaled`].
-const SCALED_HALVES: u8 = 2;
+/// As the two above, by the short cuts of [`halves::encode`].
+const HALVES: u8 = 2;
+const SCALED_HALVES: u8 = 3;
 
 #[target_feature(enable = "avx2,f16c")]
 fn encode_to<S: Source, C: Code, const SATURATE: bool>(src: &[S], scale: f32, dst: &mut [C]) {
     let plain = Divisor::plain(scale);
-    if scale == 1.0 {
-        return encode_as::<S, C, SATURATE, UNSCALED>(src, plain, dst);
-    }
-    match Divisor::new::<S, C, SATURATE>(scale) {
-        Some(divisor) => encode_as::<S, C, SATURATE, SCALED_HALVES>(src, divisor, dst),
-        None => encode_as::<S, C, SATURATE, SCALED>(src, plain, dst),
+    match (Divisor::new::<S, C, SATURATE>(scale), scale == 1.0) {
+        (Some(divisor), true) => encode_as::<S, C, SATURATE, HALVES>(src, divisor, dst),
+        (Some(divisor), false) => encode_as::<S, C, SATURATE, SCALED_HALVES>(src, divisor, dst),
+        (None, true) => encode_as::<S, C, SATURATE, UNSCALED>(src, plain, dst),
+        (None, false) => encode_as::<S, C, SATURATE, SCALED>(src, plain, dst),
     }
 }
 
@@ -126,14 +126,16 @@ fn encode_block<S: Source, C: Code, const SATURATE: bool, const HOW: u8>(
     src: &[S; 32],
     scale: Divisor,
 ) -> __m256i {
-    if HOW == SCALED_HALVES {
-        return halves::encode_scaled::<S, C, SATURATE>(src, scale);
-    }
-    if HOW == UNSCALED && const { halves::known::<S, C>() } {
-        return halves::encode::<S, C, SATURATE>(src);
+    let halves = match HOW {
+        HALVES => halves::encode::<S, C, SATURATE, false>(src, scale),
+        SCALED_HALVES => halves::encode::<S, C, SATURATE, true>(src, scale),
+        _ => None,
+    };
+    if let Some(codes) = halves {
+        return codes;
     }
     let (mut x, signs) = load32(src);
-    if HOW == SCALED {
+    if matches!(HOW, SCALED | SCALED_HALVES) {
         for x in &mut x {
             *x = _mm256_div_ps(*x, scale.scale);
         }

@@ -73,7 +73,7 @@ impl Compiler {
     }
 
     /// The PTX of a module that holds an attention kernel. `None`: it is none that the sources can make,
-    /// or none that suits the device.
+    /// or none that suits the device, or there is no libnvrtc.
     pub(super) fn attention(
         &self,
         module: &str,
@@ -81,13 +81,9 @@ impl Compiler {
         capability: (u32, u32),
         driver: i32,
     ) -> Result<Option<String>, Error> {
-        let Some(made) = Module::of_kernel(module, kernel) else { return Ok(None) };
-        if made.source == CODES && !multiplies_codes(capability) {
+        let Some(made) = recipe(module, kernel, capability).filter(|_| Self::is_available()) else {
             return Ok(None);
-        }
-        if !Self::is_available() {
-            return Err(Error::NoCompiler { kernel: kernel.to_owned() });
-        }
+        };
         let arch = arch(capability);
         let refused = |reason| Error::Compile {
             kernel: kernel.to_owned(),
@@ -103,6 +99,19 @@ impl Compiler {
         let text = cache.get_or_make(make).map_err(refused)?;
         Ok(Some(shipped::for_driver(text, driver)))
     }
+}
+
+/// How an attention kernel is made; `None`: it is none that the sources can make, or none that suits the
+/// device.
+fn recipe(module: &str, kernel: &str, capability: (u32, u32)) -> Option<Module> {
+    // Of the other modules everything ships.
+    let made = Module::of_kernel(module, kernel).filter(|made| !made.definitions.is_empty())?;
+    (made.source != CODES || multiplies_codes(capability)).then_some(made)
+}
+
+/// Whether a kernel is missing for want of a compiler.
+pub(super) fn lacks_compiler(module: &str, kernel: &str, capability: (u32, u32)) -> bool {
+    recipe(module, kernel, capability).is_some() && !Compiler::is_available()
 }
 
 /// Whether `mma.sync` on FP8 codes is the hardware's own. Capability 9.0 and 10.x would emulate it with
