@@ -13,8 +13,9 @@ const STRATEGIES: [(&str, Strategy); 2] =
 
 /// A moving average depends on the order of the samples, and llm-compressor shuffles them by a torch
 /// generator with a random seed, which the reference's two runs did not note. A torch generator has
-/// only 2^32 states to begin with, so every one was tried: of all of them one reproduces the 180
-/// scales per head and one the 60 per tensor, to 1.5e-6; the next best of the latter is off by 1.1e-3.
+/// only 2^32 states to begin with, so every one was tried: one of all gives the whole order that had
+/// been fitted to the 180 scales per head, and of those that begin with the clear first row (74) of
+/// the 60 per tensor, one gives these to 1.4e-6; the next best is off by 1.1e-3.
 const SEEDS: [(&str, Strategy, u32); 2] =
     [("tensor", Strategy::Tensor, 3_089_570_221), ("attn_head", Strategy::AttnHead, 1_181_086_978)];
 
