@@ -10,6 +10,11 @@
 //!
 //! The crate takes slices, block tables and a plan; it knows no sequences and no models.
 //!
+//! On AVX2 the bits of an FP8 code are moved to where an f32 has them; the power of two that is then
+//! missing goes to the queries, the weights and the output. FP8 subnormals become f32 subnormals that
+//! way, which some processors (Intel's) multiply slowly, and NaN codes become numbers. So append notes,
+//! per 16 tokens and head, what the codes ask for, and those go a slower way to the same bits.
+//!
 //! ```
 //! use attn_kernels::{AttentionShape, Backend, Batch, CacheShape, LayerScales, ReferenceBackend};
 //! use fp8_format::ElementType::F8E4M3;

@@ -33,7 +33,7 @@ pub(crate) fn print(timings: &[Timing]) {
     let mut lines = Vec::new();
     let mut line = |what: String, value: f64, met: bool, limit: String| {
         let verdict = if met { "met" } else { "NOT MET" };
-        lines.push(format!("  {what:<52}{value:>6.2}  {limit:<30}{verdict}"));
+        lines.push(format!("  {what:<52}{value:>6.2}  {limit:<34}{verdict}"));
     };
     let mut of_roof = |heads, stored: ElementType, math: AttnMath, limit: f64, goal: f64| {
         let Some(one) = find(heads, stored, math, 1) else { return };
