@@ -182,6 +182,12 @@ pub enum Error {
         /// The values that are allowed.
         limit: &'static str,
     },
+    /// This build cannot use that device.
+    #[error("device {device}: this build has no backend for it (feature cuda); available: cpu")]
+    NoBackend {
+        /// The device.
+        device: String,
+    },
     /// The threads could not be started.
     #[error("could not start {num_threads} threads: {message}")]
     Threads {

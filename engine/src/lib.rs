@@ -27,6 +27,7 @@
 //! | [`config::ModelConfig`] | `config.json`, checked |
 //! | [`weights::Weights`], [`ops::Matrix`] | tensors in mapped files |
 //! | [`model::Decoder`], [`model::Executor`] | the forward pass, and the seam to bring another |
+//! | [`Device`], [`cuda::CudaDecoder`] | where it runs; the forward pass on a CUDA device |
 //! | [`model::Tap`] | watches q, k, v and attention per layer |
 //! | [`cache::CacheLayout`], [`cache::Capacity`] | how KV is stored, what a budget holds |
 //! | [`tokenizer::Tokenizer`], [`chat::ChatTemplate`] | text to ids and back, messages to text |
@@ -39,6 +40,8 @@ pub mod cache;
 pub mod calibrate;
 pub mod chat;
 pub mod config;
+pub mod cuda;
+pub mod device;
 mod error;
 pub mod eval;
 pub mod llm;
@@ -49,6 +52,7 @@ pub mod sampling;
 pub mod tokenizer;
 pub mod weights;
 
+pub use device::Device;
 pub use error::Error;
 pub use llm::{CompletionOutput, EngineConfig, FinishReason, Llm, Prompt, RequestOutput};
 pub use sampling::SamplingParams;

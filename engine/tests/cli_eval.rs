@@ -21,7 +21,7 @@ fn the_held_out_text_gives_the_reference_numbers() {
     let dtypes = ["fp8", "fp8_e5m2", "bf16", "f32"];
     dtypes.iter().for_each(|dtype| args.extend(["--kv-cache-dtype", dtype]));
     let report = json(&args);
-    assert_eq!(keys(&report), ["attn_math", "baseline", "model", "results", "tokens"]);
+    assert_eq!(keys(&report), ["attn_math", "baseline", "device", "model", "results", "tokens"]);
     let references = references();
     assert_eq!(report["tokens"], 512 * references["windows"].as_u64().unwrap());
     let names = ["fp8_e4m3", "fp8_e5m2", "bf16", "f32"];

@@ -14,7 +14,7 @@ fn ids(output: &Value) -> Vec<u64> {
 #[test]
 fn the_json_has_the_documented_keys() {
     let report = json(&["generate", PROMPT, "Alice was", "--max-tokens", "5", "--json"]);
-    assert_eq!(keys(&report), ["kv_cache", "model", "outputs"]);
+    assert_eq!(keys(&report), ["device", "kv_cache", "model", "outputs"]);
     let outputs = report["outputs"].as_array().unwrap();
     assert_eq!(outputs.len(), 2);
     for (output, prompt) in outputs.iter().zip([PROMPT, "Alice was"]) {

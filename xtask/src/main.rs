@@ -44,7 +44,8 @@ usage: cargo xtask TASK [OPTIONS]
   exhaustive                all 2^32 f32 inputs through every codec
   model-check               paged-cache against its naive model, a million operations
   kernels [--check] [--only TEXT]
-                            attn-kernels/ptx from attn-kernels/cuda; or whether it is current
+                            attn-kernels/ptx and engine/ptx from the cuda folders beside them; or
+                            whether they are current
   kernels --tests           target/cuda/ptx/tests: the PTX of the emulator's test kernels
   nvrtc --arch ARCH [--out F] [--cubin F] [-I DIR] FILE.cu
                             one CUDA file to PTX, with the pinned NVRTC (three wheels, by pip)

@@ -101,20 +101,23 @@ const ON_EMULATED: &str = "CUDA through the driver's interface, on the emulated 
 /// build, so that nothing is built again. Where the pinned compiler can be had, kernels that do not
 /// ship are compiled with it.
 fn on_emulated(features: &str) -> Result<()> {
-    let mut cargo = repo::cargo();
-    cargo.args(["test", "--workspace", "--features", features, "--test", "cuda_driver"]);
-    cargo.env("REQUIRE_LIBCUDA", "1");
     let compiler = match Toolkit::unavailable() {
-        None => {
-            cargo.env("REQUIRE_LIBNVRTC", "1");
-            Toolkit::install()?.nvrtc().parent().map(Path::to_owned)
-        }
+        None => Toolkit::install()?.nvrtc().parent().map(Path::to_owned),
         Some(why) => {
             println!("without libnvrtc: {why}");
             None
         }
     };
-    repo::run(emulated::on_path(&mut cargo, compiler)?)?;
+    // The engine's kernels are not public: their tests are in its library.
+    for tests in [&["--test", "cuda_driver"][..], &["--lib", "cuda::tests"]] {
+        let mut cargo = repo::cargo();
+        cargo.args(["test", "--workspace", "--features", features]).args(tests);
+        cargo.env("REQUIRE_LIBCUDA", "1");
+        if compiler.is_some() {
+            cargo.env("REQUIRE_LIBNVRTC", "1");
+        }
+        repo::run(emulated::on_path(&mut cargo, compiler.clone())?)?;
+    }
     let mut bench = repo::cargo();
     bench.args(["run", "--quiet", "--package", "attn-kernels", "--features", "cuda"]);
     bench.args(["--example", "cuda_bench", "--", "--quick"]);

@@ -80,6 +80,15 @@ impl CacheLayout {
         Ok(self)
     }
 
+    /// The same storage with heads of another width, for a device that pads them.
+    #[must_use]
+    pub fn with_head_dim(mut self, head_dim: usize) -> Self {
+        for layer in &mut self.layers {
+            layer.shape.head_dim = head_dim;
+        }
+        self
+    }
+
     /// The layers, with that many blocks each.
     #[must_use]
     pub fn into_layers(self, num_blocks: usize) -> Vec<LayerCache> {

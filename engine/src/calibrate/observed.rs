@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::config::ModelConfig;
-use crate::model::Tap;
+use crate::model::{Tap, Watches};
 use kv_scales::Slot;
 use kv_scales::observe::TensorObserver;
 use std::ops::Range;
@@ -132,6 +132,10 @@ impl Observed {
 }
 
 impl Tap for Observed {
+    fn watches(&self) -> Watches {
+        Watches::QKV
+    }
+
     fn qkv(&mut self, layer: usize, q: &[f32], k: &[f32], v: &[f32]) {
         let Some(observer) = self.layers.get_mut(layer) else { return };
         let (seen_q, (seen_k, seen_v)) = rayon::join(

@@ -7,18 +7,18 @@ use super::{Method, Methods};
 use crate::Error;
 use crate::cache::CacheLayout;
 use crate::config::ModelConfig;
+use crate::device::{Device, DeviceReport, Opened};
 use crate::llm::{EngineConfig, thread_pool};
-use crate::model::{Decoder, Executor, Step};
+use crate::model::{Executor, Kinds, Step};
 use crate::weights::Weights;
-use attn_kernels::{Batch, CpuBackend};
-use fp8_format::ElementType;
+use attn_kernels::{AttentionShape, Batch};
 use kv_scales::observe::{Format, Observer, TensorObserver};
 use kv_scales::scheme::Strategy;
 use kv_scales::writer::{LayerScaleSet, ScaleSet};
 use kv_scales::{Checkpoint, KvDtypes, ModelShape, ScaleValue, TensorDtype};
 use rayon::ThreadPool;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 const BLOCK_SIZE: usize = 16;
 /// Rows of a step: a longer sample takes several.
@@ -66,7 +66,11 @@ pub struct Calibration {
 /// Runs samples through a model and keeps what scales are made of.
 pub struct Calibrator {
     config: ModelConfig,
-    decoder: Decoder<CpuBackend>,
+    /// A calibrator is shared between threads while scales are found; only samples need this.
+    executor: Mutex<Box<dyn Executor>>,
+    /// Of every layer.
+    attention: Vec<AttentionShape>,
+    device: DeviceReport,
     pool: Option<ThreadPool>,
     observed: Observed,
     stored_as: TensorDtype,
@@ -89,6 +93,20 @@ impl Calibrator {
         whole_samples: bool,
         num_threads: Option<usize>,
     ) -> Result<Self, Error> {
+        Self::on(Device::Cpu, checkpoint, max_seq_len, whole_samples, num_threads)
+    }
+
+    /// The same on a device. Where it stores no f32, the cache is f16.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and when there is no such device.
+    pub fn on(
+        device: Device,
+        checkpoint: &Checkpoint,
+        max_seq_len: usize,
+        whole_samples: bool,
+        num_threads: Option<usize>,
+    ) -> Result<Self, Error> {
         EngineConfig { num_threads, ..EngineConfig::default() }.validate()?;
         let config = checkpoint.config().ok_or(Error::NoConfig)?;
         let stored_as = ModelShape::from_config(Some(config), &Default::default())?.dtype;
@@ -99,16 +117,36 @@ impl Calibrator {
                 format!("max_seq_len is {max_seq_len}, must be 1 to {limit}, the model's length");
             return Err(Error::Calibration { message });
         }
+        let opened = Opened::new(device)?;
         let pool = thread_pool(num_threads)?;
         let weights = Arc::new(Weights::load(checkpoint, &config)?);
-        let f32 = ElementType::F32;
-        let layout = CacheLayout::uniform(&config, BLOCK_SIZE, f32, f32);
-        let caches = layout.into_layers(max_seq_len.div_ceil(BLOCK_SIZE));
-        let decoder = Decoder::new(config.clone(), weights, CpuBackend::new(), caches)?;
+        let widest = device.widest_kv();
+        let layout = CacheLayout::uniform(&config, BLOCK_SIZE, widest, widest);
+        let attention = Kinds::new(&config, layout.layers().to_vec())?.attention_shapes();
+        let caches = opened.layout(&config, layout)?.into_layers(max_seq_len.div_ceil(BLOCK_SIZE));
+        let executor = Mutex::new(opened.decoder(&config, &weights, caches)?);
+        let device = opened.report()?;
         let observed = Observed::new(&config, whole_samples);
         let stored_as = TensorDtype::of_model(stored_as);
         let (samples, tokens) = (0, 0);
-        Ok(Self { config, decoder, pool, observed, stored_as, max_seq_len, samples, tokens })
+        Ok(Self {
+            config,
+            executor,
+            attention,
+            device,
+            pool,
+            observed,
+            stored_as,
+            max_seq_len,
+            samples,
+            tokens,
+        })
+    }
+
+    /// What samples run on.
+    #[must_use]
+    pub fn device(&self) -> &DeviceReport {
+        &self.device
     }
 
     /// The model's shape.
@@ -146,8 +184,9 @@ impl Calibrator {
                 logits_rows: &[],
             };
             self.observed.step(rows);
-            let Self { pool, decoder, observed, .. } = self;
-            let mut run = || decoder.step(&step, observed, &mut logits);
+            let Self { pool, executor, observed, .. } = self;
+            let executor = executor.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let mut run = || executor.step(&step, observed, &mut logits);
             match pool {
                 Some(pool) => pool.install(run)?,
                 None => run()?,
@@ -230,7 +269,7 @@ impl Calibrator {
         };
         if methods.use_attention() {
             let (heads, width) = (self.config.num_kv_heads, self.config.head_dim);
-            let attention = self.decoder.attention_shape(index);
+            let attention = &self.attention[index];
             let trial = Trial::new(attention, heads, width, &self.observed.kept, index)?;
             if methods.k == Method::Attention {
                 let full = &by(&layer.k, Observer::Absmax, k_format)?;

@@ -3,9 +3,10 @@
 use crate::Error;
 use crate::cache::CacheLayout;
 use crate::config::ModelConfig;
-use crate::model::{Decoder, Executor, Step, Tap};
+use crate::device::Opened;
+use crate::model::{Step, Tap, Watches};
 use crate::weights::Weights;
-use attn_kernels::{Batch, CpuBackend};
+use attn_kernels::Batch;
 use fp8_format::{ElementType, absmax};
 use kv_scales::{LayerAbsmax, OnTheFlyRange, PendingScales, ResolvedScales};
 use std::sync::Arc;
@@ -14,21 +15,22 @@ use std::sync::Arc;
 const TOKENS: usize = 256;
 const BLOCK_SIZE: usize = 16;
 
-/// Runs the batch over an f32 cache of its own, before the model's cache exists, and fixes the
+/// Runs the batch over an f32 cache of its own (f16 on a device that stores no f32), before the model's cache exists, and fixes the
 /// scales by what it saw. The tokens are the same for every run of a model with one seed, so the
 /// scales are too. An absmax that is zero or not finite is an error, and layers whose scales are
 /// known stay as they are.
 pub(super) fn fix(
     pending: PendingScales,
     config: &ModelConfig,
+    (device, widest): (&Opened, ElementType),
     weights: &Arc<Weights>,
     seed: u64,
 ) -> Result<ResolvedScales, Error> {
     let tokens = TOKENS.min(config.max_position_embeddings);
     let blocks = tokens.div_ceil(BLOCK_SIZE);
-    let layout = CacheLayout::uniform(config, BLOCK_SIZE, ElementType::F32, ElementType::F32);
-    let caches = layout.into_layers(blocks);
-    let mut decoder = Decoder::new(config.clone(), Arc::clone(weights), CpuBackend::new(), caches)?;
+    let layout = CacheLayout::uniform(config, BLOCK_SIZE, widest, widest);
+    let caches = device.layout(config, layout)?.into_layers(blocks);
+    let mut decoder = device.decoder(config, weights, caches)?;
     let mut batch = Batch::new();
     batch.push(tokens, tokens, 0..blocks as u32);
     let step = Step {
@@ -46,6 +48,10 @@ pub(super) fn fix(
 struct Seen(Vec<LayerAbsmax>);
 
 impl Tap for Seen {
+    fn watches(&self) -> Watches {
+        Watches::QKV
+    }
+
     fn qkv(&mut self, _layer: usize, q: &[f32], k: &[f32], v: &[f32]) {
         self.0.push(LayerAbsmax { q: absmax(q), k: absmax(k), v: absmax(v) });
     }

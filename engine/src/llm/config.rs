@@ -1,6 +1,7 @@
 //! What a user chooses before a model is loaded.
 
 use crate::Error;
+use crate::device::Device;
 use attn_kernels::AttnMath;
 use kv_scales::{KvDtypes, MathUses};
 
@@ -14,6 +15,8 @@ pub struct EngineConfig {
     /// Bytes for the KV cache. `None` is room for four sequences of the model's full length, and
     /// 2 GiB at most.
     pub kv_cache_memory: Option<u64>,
+    /// Where the model runs.
+    pub device: Device,
     /// Threads. `None` is the ambient rayon pool: one per core, unless the caller chose.
     pub num_threads: Option<usize>,
     /// A step is filled up to this many rows with prompt tokens, so a longer prompt is prefilled in
@@ -40,6 +43,7 @@ impl Default for EngineConfig {
             kv_cache_dtype: None,
             block_size: 16,
             kv_cache_memory: None,
+            device: Device::Cpu,
             num_threads: None,
             prefill_chunk: 128,
             max_num_seqs: 64,

@@ -7,10 +7,9 @@ use crate::Error;
 use crate::assets;
 use crate::cache::{CacheLayout, Capacity};
 use crate::config::ModelConfig;
-use crate::model::Decoder;
+use crate::device::Opened;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
-use attn_kernels::CpuBackend;
 use fp8_format::ElementType;
 use kv_scales::{
     Checkpoint, GivenShape, KvDtype, KvDtypes, ResolveOptions, ResolvedScales, resolve,
@@ -72,9 +71,11 @@ impl Llm {
         scales: &Checkpoint,
         settings: &EngineConfig,
     ) -> Result<Self, Error> {
-        let Loaded { config, weights, scales, pool } = loaded(checkpoint, scales, settings)?;
+        let Loaded { device, config, weights, scales, pool } =
+            loaded(checkpoint, scales, settings)?;
         let layout = CacheLayout::resolved(&config, settings.block_size, &scales)?
             .with_math(settings.attn_math)?;
+        let layout = device.layout(&config, layout)?;
         let tokenizer = Tokenizer::from_checkpoint(checkpoint)?;
         let max_len = config.max_position_embeddings;
         let memory = settings.kv_cache_memory.unwrap_or_else(|| default_memory(&layout, max_len));
@@ -82,12 +83,13 @@ impl Llm {
         let unused = weights.unused().iter().map(unused_tensor);
         let warnings = scales.warnings().iter().map(Warning::from).chain(unused).collect();
         let caches = layout.into_layers(capacity.config.num_blocks);
-        let decoder = Decoder::new(config.clone(), weights, CpuBackend::new(), caches)?;
+        let executor = device.decoder(&config, &weights, caches)?;
         Ok(Self {
             name,
             config,
             tokenizer,
-            executor: Box::new(decoder),
+            device: device.report()?,
+            executor,
             cache: PagedCache::new(capacity.config.clone())?,
             capacity,
             kv_cache_dtype: scales.dtypes().to_string(),
@@ -112,6 +114,7 @@ pub fn scales(checkpoint: &Checkpoint, settings: &EngineConfig) -> Result<Resolv
 
 /// What there is before a cache.
 struct Loaded {
+    device: Opened,
     config: ModelConfig,
     weights: Arc<Weights>,
     scales: ResolvedScales,
@@ -124,6 +127,7 @@ fn loaded(
     settings: &EngineConfig,
 ) -> Result<Loaded, Error> {
     settings.validate()?;
+    let device = Opened::new(settings.device)?;
     let pool = thread_pool(settings.num_threads)?;
     let config = checkpoint.config().ok_or(Error::NoConfig)?;
     let generation = checkpoint.json("generation_config.json")?;
@@ -133,7 +137,11 @@ fn loaded(
     let scales = resolve(scales, &resolve_options(&config, dtype, settings))?;
     let scales = match scales.into_pending() {
         Ok(pending) => {
-            let fix = || calculate::fix(pending, &config, &weights, settings.calculate_seed);
+            let widest = settings.device.widest_kv();
+            let fix = || {
+                let seed = settings.calculate_seed;
+                calculate::fix(pending, &config, (&device, widest), &weights, seed)
+            };
             match &pool {
                 Some(pool) => pool.install(fix)?,
                 None => fix()?,
@@ -141,7 +149,7 @@ fn loaded(
         }
         Err(known) => known,
     };
-    Ok(Loaded { config, weights, scales, pool })
+    Ok(Loaded { device, config, weights, scales, pool })
 }
 
 fn resolve_options(

@@ -18,6 +18,7 @@ pub use score::Scored;
 use crate::Error;
 use crate::cache::Capacity;
 use crate::config::ModelConfig;
+use crate::device::DeviceReport;
 use crate::model::Executor;
 use crate::tokenizer::Tokenizer;
 use kv_scales::ResolvedScales;
@@ -30,6 +31,7 @@ pub struct Llm {
     name: String,
     config: ModelConfig,
     tokenizer: Option<Tokenizer>,
+    device: DeviceReport,
     executor: Box<dyn Executor>,
     cache: PagedCache,
     capacity: Capacity,
@@ -64,6 +66,7 @@ impl Llm {
             name: name.into(),
             config,
             tokenizer,
+            device: DeviceReport::default(),
             executor,
             cache: PagedCache::new(capacity.config.clone())?,
             capacity,
@@ -94,6 +97,12 @@ impl Llm {
     #[must_use]
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
         self.tokenizer.as_ref()
+    }
+
+    /// What the model runs on; an executor that was brought along counts as the processor.
+    #[must_use]
+    pub fn device(&self) -> &DeviceReport {
+        &self.device
     }
 
     /// How much the KV cache holds.

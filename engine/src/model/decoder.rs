@@ -1,13 +1,14 @@
 //! The decoder itself: weights, one KV cache per layer, and the order of operations.
 
 use super::executor::{Executor, HostBackend, Step, Tap};
+use super::layers::{Kind, Kinds, Layer, plans};
 use super::scratch::Scratch;
 use crate::Error;
 use crate::cache::LayerCache;
 use crate::config::ModelConfig;
 use crate::ops::{self, Product, Rotary};
 use crate::weights::{LayerWeights, Linear, Weights};
-use attn_kernels::{AttentionShape, Batch, CacheShape, KvCache, LayerScales, Plan, Variant};
+use attn_kernels::{AttentionShape, LayerScales};
 use std::sync::Arc;
 
 /// A decoder on an attention backend.
@@ -21,21 +22,6 @@ pub struct Decoder<B: HostBackend> {
     scratch: Scratch,
 }
 
-/// What a layer has beside its weights.
-struct Layer<M> {
-    cache: KvCache<M>,
-    scales: LayerScales,
-    /// Index into `kinds`.
-    kind: usize,
-}
-
-/// Layers of one kind share a plan.
-#[derive(PartialEq)]
-struct Kind {
-    cache: CacheShape,
-    attention: AttentionShape,
-}
-
 impl<B: HostBackend> Decoder<B> {
     /// Allocates the KV blocks of every layer. `caches` says how each stores K and V.
     ///
@@ -47,31 +33,11 @@ impl<B: HostBackend> Decoder<B> {
         backend: B,
         caches: Vec<LayerCache>,
     ) -> Result<Self, Error> {
-        if caches.len() != config.num_layers {
-            let message = format!("{} layer caches for {} layers", caches.len(), config.num_layers);
-            return Err(Error::Config { field: "num_hidden_layers".into(), message });
-        }
-        let softmax_scale = 1.0 / (config.head_dim as f32).sqrt();
-        let mut kinds: Vec<Kind> = Vec::new();
-        let mut layers = Vec::with_capacity(caches.len());
-        for (LayerCache { shape, scales, math }, window) in caches.into_iter().zip(&config.windows)
-        {
-            let mut variant = Variant::default();
-            variant.window = *window;
-            let attention = AttentionShape::new(config.num_heads, softmax_scale)
-                .with_variant(variant)
-                .with_math(math);
-            attention.validate(&shape)?;
-            scales.validate(&shape, Some(config.num_heads))?;
-            let kind = Kind { cache: shape.clone(), attention };
-            let index = kinds.iter().position(|k| *k == kind).unwrap_or(kinds.len());
-            if index == kinds.len() {
-                kinds.push(kind);
-            }
-            layers.push(Layer { cache: backend.new_cache(shape)?, scales, kind: index });
-        }
+        let kinds = Kinds::new(&config, caches)?;
+        let layers = kinds.allocate(&backend)?;
         let rotary = Rotary::new(&config.rope, config.head_dim);
-        Ok(Self { config, weights, backend, layers, kinds, rotary, scratch: Scratch::default() })
+        let (kinds, scratch) = (kinds.kinds, Scratch::default());
+        Ok(Self { config, weights, backend, layers, kinds, rotary, scratch })
     }
 
     /// The model's shape.
@@ -91,32 +57,6 @@ impl<B: HostBackend> Decoder<B> {
     pub fn attention_shape(&self, layer: usize) -> &AttentionShape {
         &self.kinds[self.layers[layer].kind].attention
     }
-
-    fn plans(&self, batch: &Batch) -> Result<Vec<Plan>, Error> {
-        let plan = |kind: &Kind| self.backend.plan(&kind.cache, &kind.attention, batch);
-        Ok(self.kinds.iter().map(plan).collect::<Result<_, _>>()?)
-    }
-
-    fn check(&self, step: &Step<'_>) -> Result<(), Error> {
-        let rows = step.batch.num_rows();
-        for (name, len) in [
-            ("tokens", step.tokens.len()),
-            ("positions", step.positions.len()),
-            ("slots", step.slots.len()),
-        ] {
-            if len != rows {
-                return Err(Error::StepLength { name, len, rows });
-            }
-        }
-        let vocab_size = self.config.vocab_size;
-        if let Some(&token) = step.tokens.iter().find(|t| **t as usize >= vocab_size) {
-            return Err(Error::TokenOutOfRange { token, vocab_size });
-        }
-        match step.logits_rows.iter().find(|row| **row >= rows) {
-            Some(&row) => Err(Error::StepLength { name: "logits_rows", len: row + 1, rows }),
-            None => Ok(()),
-        }
-    }
 }
 
 impl<B> Executor for Decoder<B>
@@ -134,8 +74,8 @@ where
         tap: &mut dyn Tap,
         logits: &mut Vec<f32>,
     ) -> Result<(), Error> {
-        self.check(step)?;
-        let plans = self.plans(step.batch)?;
+        step.check(&self.config)?;
+        let plans = plans(&self.backend, &self.kinds, step.batch)?;
         let config = &self.config;
         let rows = step.tokens.len();
         let s = &mut self.scratch;

@@ -55,6 +55,18 @@ impl Rotary {
 }
 
 impl Angles {
+    /// The cosines, `[rows][head_dim / 2]`.
+    #[must_use]
+    pub fn cos(&self) -> &[f32] {
+        &self.cos
+    }
+
+    /// The sines, as the cosines.
+    #[must_use]
+    pub fn sin(&self) -> &[f32] {
+        &self.sin
+    }
+
     /// Turns every head of every row of `x` (`[rows][heads][head_dim]`) by its row's angles: pair
     /// `i` is elements `i` and `i + head_dim / 2`.
     ///

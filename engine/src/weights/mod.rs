@@ -118,6 +118,19 @@ impl Weights {
         self.output.as_ref().unwrap_or(&self.embedding).matrix()
     }
 
+    /// Bytes of all matrices, each once.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn matrix_bytes(&self) -> usize {
+        let linears = |layer: &LayerWeights| {
+            let LayerWeights { q, k, v, o, gate, up, down, .. } = layer;
+            let bytes = |linear: &Linear| linear.weight.matrix().bytes().len();
+            [q, k, v, o, gate, up, down].into_iter().map(bytes).sum::<usize>()
+        };
+        let layers: usize = self.layers.iter().map(linears).sum();
+        let output = self.output.as_ref().map_or(0, |output| output.matrix().bytes().len());
+        layers + output + self.embedding().bytes().len()
+    }
+
     /// Tensors of the checkpoint that this architecture has no place for: they change nothing, but
     /// a user who expects them to should know.
     #[must_use]

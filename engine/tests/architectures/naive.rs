@@ -1,6 +1,6 @@
 //! The forward pass in f64, without a cache, in the plainest way.
 
-use crate::Tensors;
+use crate::support::models::Tensors;
 use serde_json::Value;
 
 pub(crate) struct Naive<'a> {

@@ -2,12 +2,16 @@
 
 use super::manifest::{Kernel, Sass};
 
+/// Kernels whose loads need not be of 16 bytes: none of them moves much.
+const NARROW: [&str; 2] = ["gather_kv", "rotate"];
+
 /// Registers that leave room for the CTAs that shared memory allows.
 fn most_registers(kernel: &str) -> u32 {
     match kernel {
         name if name.starts_with("attention_") && name.contains("_d256_") => 255,
         name if name.starts_with("attention_") && name.ends_with("_m1") => 128,
         name if name.starts_with("attention_") => 168,
+        name if name.starts_with("linear_") && name.ends_with("_many") => 168,
         _ => 64,
     }
 }
@@ -64,14 +68,15 @@ pub(crate) fn problems(arch: &str, kernel: &Kernel) -> Vec<String> {
         let attention = kernel.name.starts_with("attention_");
         // Those that multiply all as codes need no other products.
         let codes = kernel.name.starts_with("attention_fp8_");
-        if attention && !codes && sass.hmma == 0 {
+        let products = attention || kernel.name.starts_with("linear_");
+        if products && !codes && sass.hmma == 0 {
             problems.push(format!("{arch} {}: no HMMA", kernel.name));
         }
         let some_codes = kernel.name.starts_with("attention_fp8");
         if some_codes != (sass.qmma > 0) {
             problems.push(format!("{arch} {}: {} QMMA", kernel.name, sass.qmma));
         }
-        if sass.wide_loads == 0 && kernel.name != "gather_kv" {
+        if sass.wide_loads == 0 && !NARROW.contains(&kernel.name.as_str()) {
             problems.push(format!("{arch} {}: no 16-byte load", kernel.name));
         }
     }

@@ -1,4 +1,4 @@
-//! Builds `attn-kernels/ptx`, or checks that it is what a fresh build gives.
+//! Builds `attn-kernels/ptx` and `engine/ptx`, or checks that they are what a fresh build gives.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::budget;
 use super::manifest::{self, File, Kernel};
-use super::shipped::{self, Module};
+use super::shipped::{self, Module, PACKAGES};
 use crate::nvrtc::toolkit::{self, VERSION};
 use crate::nvrtc::{self, ARCHS, Nvrtc, Toolkit, ptxas};
 use crate::repo;
@@ -22,32 +22,45 @@ const MOST_BYTES: usize = 15_000_000;
 
 /// A built file.
 struct Built {
+    package: &'static str,
     ptx: String,
     file: File,
 }
 
-fn directory() -> PathBuf {
-    repo::root().join("attn-kernels/ptx")
+/// Where a package's files are, one folder per architecture, and what is known about them.
+fn directory(package: &str) -> PathBuf {
+    repo::root().join(package).join("ptx")
+}
+
+/// What a package's `manifest.json` says; nothing, where there is none yet.
+fn manifest_of(package: &str) -> Result<Vec<File>> {
+    match fs::read_to_string(directory(package).join("manifest.json")) {
+        Ok(text) => manifest::read(&text).with_context(|| format!("{package}/ptx")),
+        Err(_) => Ok(Vec::new()),
+    }
 }
 
 pub(crate) fn run(check: bool, only: Option<&str>) -> Result<()> {
     let toolkit = Toolkit::install()?;
     let nvrtc = Nvrtc::load(&toolkit)?;
-    let path = directory().join("manifest.json");
-    let before = match fs::read_to_string(&path) {
-        Ok(text) => manifest::read(&text)?,
-        Err(_) => Vec::new(),
+    let mut before = Vec::new();
+    for package in PACKAGES {
+        before.push((package, manifest_of(package)?));
+    }
+    let known = |package: &str| {
+        before.iter().find(|(p, _)| *p == package).map_or(&[][..], |(_, files)| files.as_slice())
     };
     let jobs: Vec<(&str, Module)> = ARCHS
         .iter()
         .flat_map(|arch| shipped::modules(arch).into_iter().map(move |module| (*arch, module)))
-        .filter(|(arch, module)| only.is_none_or(|o| format!("{arch}/{}", module.name).contains(o)))
+        .filter(|(arch, module)| only.is_none_or(|o| module.place(arch).contains(o)))
         .collect();
     if jobs.is_empty() {
-        bail!("no file of attn-kernels/ptx has {:?} in its name", only.unwrap_or_default());
+        bail!("no file of {PACKAGES:?} has {:?} in its name", only.unwrap_or_default());
     }
     let built = in_parallel(&jobs, |(arch, module)| {
-        let hint = before.iter().find(|f| f.arch == *arch && f.name == module.name);
+        let files = known(module.package);
+        let hint = files.iter().find(|f| f.arch == *arch && f.name == module.name);
         build(&toolkit, &nvrtc, arch, module, hint.map(|f| f.version.as_str()))
     })?;
 
@@ -59,10 +72,13 @@ pub(crate) fn run(check: bool, only: Option<&str>) -> Result<()> {
     if bytes > MOST_BYTES {
         problems.push(format!("{bytes} bytes of PTX, at most {MOST_BYTES}"));
     }
-    if check {
-        compare(&built, &before, only.is_none(), &mut problems);
-    } else {
-        write(&built, before, only.is_none())?;
+    for package in PACKAGES {
+        let built: Vec<&Built> = built.iter().filter(|b| b.package == package).collect();
+        if check {
+            compare(&built, known(package), only.is_none(), &mut problems);
+        } else if !built.is_empty() {
+            write(package, &built, known(package), only.is_none())?;
+        }
     }
     for problem in &problems {
         eprintln!("{problem}");
@@ -84,10 +100,9 @@ fn build(
     module: &Module,
     hint: Option<&str>,
 ) -> Result<Built> {
-    let source = repo::root().join("attn-kernels/cuda").join(module.source);
     let mut options = module.options.clone();
     options.extend(OPTIONS.map(str::to_owned));
-    let ptx = nvrtc::compile(nvrtc, &source, arch, &[], &options)?;
+    let ptx = nvrtc::compile(nvrtc, &module.source(), arch, &shipped::vocabulary(), &options)?;
     let ptx = ptxas::without_hints(&ptx);
     let (ptx, version, assembled) = ptxas::lower_version(toolkit, &ptx, arch, hint)
         .with_context(|| format!("{} for {arch}", module.name))?;
@@ -109,7 +124,7 @@ fn build(
         Err(error) => eprintln!("skipped: SASS of {} for {arch}: {error:#}", module.name),
     }
     let file = File { arch: arch.to_owned(), name: module.name.clone(), version, kernels };
-    Ok(Built { ptx, file })
+    Ok(Built { package: module.package, ptx, file })
 }
 
 /// The value of the variable `<kernel>_shared`, where the module has it.
@@ -119,41 +134,42 @@ fn dynamic_shared(ptx: &str, kernel: &str) -> u32 {
     value.and_then(|(number, _)| number.trim().parse().ok()).unwrap_or(0)
 }
 
-fn place(file: &File) -> PathBuf {
-    directory().join(&file.arch).join(format!("{}.ptx", file.name))
+fn place(package: &str, file: &File) -> PathBuf {
+    directory(package).join(&file.arch).join(format!("{}.ptx", file.name))
 }
 
-/// Puts the files down; what is no longer built goes.
-fn write(built: &[Built], before: Vec<File>, all: bool) -> Result<()> {
+/// Puts a package's files down; what is no longer built goes.
+fn write(package: &str, built: &[&Built], before: &[File], all: bool) -> Result<()> {
     if all {
         for arch in ARCHS {
-            let dir = directory().join(arch);
+            let dir = directory(package).join(arch);
             if dir.is_dir() {
                 fs::remove_dir_all(&dir)?;
             }
         }
     }
     for b in built {
-        let path = place(&b.file);
+        let path = place(package, &b.file);
         fs::create_dir_all(path.parent().context("a file without a folder")?)?;
         fs::write(&path, &b.ptx).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let mut files: Vec<File> = built.iter().map(|b| b.file.clone()).collect();
     if !all {
-        let kept = |old: &File| !files.iter().any(|f| f.arch == old.arch && f.name == old.name);
-        let mut others: Vec<File> = before.into_iter().filter(kept).collect();
+        let kept = |old: &&File| !files.iter().any(|f| f.arch == old.arch && f.name == old.name);
+        let mut others: Vec<File> = before.iter().filter(kept).cloned().collect();
         files.append(&mut others);
     }
     let rank = |arch: &str| ARCHS.iter().position(|a| *a == arch);
     files.sort_by(|a, b| (rank(&a.arch), &a.name).cmp(&(rank(&b.arch), &b.name)));
-    fs::write(directory().join("manifest.json"), manifest::write(VERSION, &files)?)?;
+    let text = manifest::write(VERSION, &files)?;
+    fs::write(directory(package).join("manifest.json"), text)?;
     Ok(())
 }
 
-fn compare(built: &[Built], before: &[File], all: bool, problems: &mut Vec<String>) {
+fn compare(built: &[&Built], before: &[File], all: bool, problems: &mut Vec<String>) {
     for b in built {
-        let name = format!("attn-kernels/ptx/{}/{}.ptx", b.file.arch, b.file.name);
-        match fs::read_to_string(place(&b.file)) {
+        let name = format!("{}/ptx/{}/{}.ptx", b.package, b.file.arch, b.file.name);
+        match fs::read_to_string(place(b.package, &b.file)) {
             Ok(text) if text == b.ptx => {}
             Ok(_) => problems.push(format!("{name} is not what its source gives")),
             Err(error) => problems.push(format!("{name}: {error}")),
@@ -171,7 +187,9 @@ fn compare(built: &[Built], before: &[File], all: bool, problems: &mut Vec<Strin
         }
     }
     if all && before.len() != built.len() {
-        problems.push(format!("manifest.json has {} files, not {}", before.len(), built.len()));
+        let package = built.first().map_or("?", |b| b.package);
+        let (has, not) = (before.len(), built.len());
+        problems.push(format!("{package}/ptx/manifest.json has {has} files, not {not}"));
     }
 }
 

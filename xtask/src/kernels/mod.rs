@@ -11,8 +11,8 @@ use anyhow::{Result, bail};
 use crate::args::Args;
 pub(crate) use tests_ptx::run as test_ptx;
 
-/// `kernels` rebuilds `attn-kernels/ptx`; `--check` compares it byte for byte with a fresh build
-/// and holds it against its budget; `--only TEXT` restricts both to files whose name contains it;
+/// `kernels` rebuilds `attn-kernels/ptx` and `engine/ptx`; `--check` compares them byte for byte with
+/// a fresh build and holds them against their budget; `--only TEXT` restricts both to files whose name contains it;
 /// `--tests` makes the PTX of the emulator's test kernels instead.
 pub(crate) fn run(mut args: Args) -> Result<()> {
     let (tests, check) = (args.flag("--tests"), args.flag("--check"));
@@ -25,7 +25,7 @@ pub(crate) fn run(mut args: Args) -> Result<()> {
     }
 }
 
-/// Whether `attn-kernels/ptx` is current.
+/// Whether all that ships is current.
 pub(crate) fn check() -> Result<()> {
     build::run(true, None)
 }

@@ -4,19 +4,44 @@
 //! run time. Shipped are those that models and caches of today have, so that the files stay under
 //! 15 MB: `attn-kernels/cuda/README.md` says what and why.
 
+use std::path::PathBuf;
+
+use crate::repo;
+
 #[path = "../../../attn-kernels/src/cuda/modules.rs"]
 #[allow(dead_code, unreachable_pub, reason = "shared with attn-kernels, which uses all of it")]
 mod modules;
 
 use modules::HEAD_DIMS;
 
-/// One PTX file: `attn-kernels/ptx/<arch>/<name>.ptx`.
+/// The packages that have kernels, in `<package>/cuda`.
+pub(crate) const PACKAGES: [&str; 2] = ["attn-kernels", "engine"];
+
+/// One PTX file: `<package>/ptx/<arch>/<name>.ptx`.
 #[derive(Debug, Clone)]
 pub(crate) struct Module {
+    pub(crate) package: &'static str,
     pub(crate) name: String,
-    /// In `attn-kernels/cuda`.
-    pub(crate) source: &'static str,
+    /// In `<package>/cuda`.
+    source: &'static str,
     pub(crate) options: Vec<String>,
+}
+
+impl Module {
+    /// Its source file.
+    pub(crate) fn source(&self) -> PathBuf {
+        repo::root().join(self.package).join("cuda").join(self.source)
+    }
+
+    /// Where it ships, as `--only` sees it.
+    pub(crate) fn place(&self, arch: &str) -> String {
+        format!("{}/ptx/{arch}/{}", self.package, self.name)
+    }
+}
+
+/// Where headers are that the sources of other packages use too.
+pub(crate) fn vocabulary() -> [PathBuf; 1] {
+    [repo::root().join("attn-kernels/cuda")]
 }
 
 /// Attention that ships on every architecture, with the head dimensions; 16 and 32 rows each.
@@ -33,12 +58,26 @@ const ON_CODES: [(&str, &[usize]); 2] =
     [("attention_fp8_e4m3_e4m3", &HEAD_DIMS), ("attention_fp8q_e4m3_e4m3", &[128])];
 const ON_CODES_ARCHS: [&str; 2] = ["sm_89", "sm_120a"];
 
+/// The rest of a decoder step, with its sources.
+const ENGINE: [(&str, &str); 5] = [
+    ("elementwise", "elementwise.cu"),
+    ("embed", "embed.cu"),
+    ("linear", "linear.cu"),
+    ("norm", "norm.cu"),
+    ("rotary", "rotary.cu"),
+];
+
 /// The modules of one architecture.
 pub(crate) fn modules(arch: &str) -> Vec<Module> {
     let plain = ["append", "copy_blocks", "gather", "merge"].map(|name| (name, &[][..]));
     let on_codes = if ON_CODES_ARCHS.contains(&arch) { &ON_CODES[..] } else { &[] };
     let all = plain.iter().chain(&ATTENTION).chain(on_codes);
-    all.filter_map(|&(name, dims)| module(name, dims)).collect()
+    let attention = all.filter_map(|&(name, dims)| module(name, dims));
+    attention.chain(ENGINE.map(engine)).collect()
+}
+
+fn engine((name, source): (&str, &'static str)) -> Module {
+    Module { package: "engine", name: name.to_owned(), source, options: Vec::new() }
 }
 
 /// Modules that do not ship but are run by tests: every pair of stored types, with head dimensions
@@ -82,7 +121,8 @@ fn module(name: &str, dims: &[usize]) -> Option<Module> {
         .collect();
     let found = modules::Module::new(name, &shapes)?;
     let options = found.definitions.iter().map(|d| format!("-D{d}")).collect();
-    Some(Module { name: name.to_owned(), source: found.source, options })
+    let (name, source) = (name.to_owned(), found.source);
+    Some(Module { package: "attn-kernels", name, source, options })
 }
 
 #[cfg(test)]
@@ -92,7 +132,8 @@ mod tests {
     #[test]
     fn names_are_unique_and_sources_exist() {
         let modules = modules("sm_89");
-        assert_eq!(modules.len(), 4 + ATTENTION.len() + ON_CODES.len(), "each has a source");
+        let attention = 4 + ATTENTION.len() + ON_CODES.len();
+        assert_eq!(modules.len(), attention + ENGINE.len(), "each has a source");
         assert_eq!(unshipped("sm_80").len(), 24, "all pairs but that of which everything ships");
         assert_eq!(unshipped("sm_89").len(), 27);
         let mut names: Vec<&str> = modules.iter().map(|m| m.name.as_str()).collect();
@@ -100,8 +141,8 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), modules.len());
         for module in &modules {
-            let path = crate::repo::root().join("attn-kernels/cuda").join(module.source);
-            assert!(path.is_file(), "{}", path.display());
+            assert!(module.source().is_file(), "{}", module.source().display());
+            assert!(PACKAGES.contains(&module.package));
         }
     }
 }

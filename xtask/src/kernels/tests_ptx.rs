@@ -40,8 +40,7 @@ pub(crate) fn run() -> Result<()> {
         for module in shipped::unshipped(arch) {
             let mut options = module.options.clone();
             options.extend(build::OPTIONS.map(str::to_owned));
-            let file = shipped.join(module.source);
-            maker.make(&module.name, &file, arch, &headers, &[], &options)?;
+            maker.make(&module.name, &module.source(), arch, &headers, &[], &options)?;
         }
     }
 

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use attn_kernels::AttnMath;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use engine::device::{Device, Linears};
 use engine::llm::{EngineConfig, Llm};
 use kv_scales::{Checkpoint, KvDtype, KvDtypes, ResolveOptions, ResolvedScales};
 
@@ -50,18 +51,24 @@ impl ModelArgs {
 }
 
 /// Where the model runs.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Device {
-    Cpu,
-    Cuda,
+#[derive(Args, Clone, Copy)]
+pub(crate) struct DeviceArgs {
+    /// Where to run: cpu, cuda, or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value_t = Device::Cpu)]
+    device: Device,
+    /// What computes linear layers on a CUDA device: mma (our own kernel), cublaslt, or auto, which
+    /// is cublaslt where it is installed [default: auto]
+    #[arg(long, value_name = "NAME")]
+    linears: Option<Linears>,
 }
 
-impl Device {
-    /// Refuses a device that this build cannot use.
-    pub(crate) fn check(self) -> Result<(), Failure> {
-        match self {
-            Self::Cpu => Ok(()),
-            Self::Cuda => Err(Failure::NoDevice { device: "cuda" }),
+impl DeviceArgs {
+    /// The device; refuses options that it has no use for.
+    pub(crate) fn device(self) -> Result<Device, Failure> {
+        match (self.device, self.linears) {
+            (Device::Cpu, Some(linears)) => Err(Failure::LinearsOfCpu { linears: linears.name() }),
+            (Device::Cuda { ordinal, .. }, Some(linears)) => Ok(Device::Cuda { ordinal, linears }),
+            (device, None) => Ok(device),
         }
     }
 }
@@ -79,9 +86,8 @@ pub(crate) struct EngineArgs {
     /// Threads [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
-    /// Where to run
-    #[arg(long, value_enum, default_value_t = Device::Cpu)]
-    device: Device,
+    #[command(flatten)]
+    device: DeviceArgs,
     #[command(flatten)]
     calculate: CalculateArgs,
     #[command(flatten)]
@@ -155,14 +161,19 @@ impl EngineArgs {
     }
 
     fn config(&self, dtypes: KvDtypes, attn_math: AttnMath) -> Result<EngineConfig, Failure> {
-        self.device.check()?;
         Ok(EngineConfig {
+            device: self.device.device()?,
             block_size: self.block_size,
             kv_cache_memory: self.kv_cache_memory.map(|size| size.0),
             num_threads: self.threads,
             attn_math,
             ..self.calculate.config(dtypes, &self.scales)
         })
+    }
+
+    /// Where the model runs.
+    pub(crate) fn device(&self) -> Result<Device, Failure> {
+        self.device.device()
     }
 
     /// The arithmetic of attention that was asked for.

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use attn_kernels::AttnMath;
+use engine::device::DeviceReport;
 use engine::eval::{self, Metrics};
 use engine::llm::{Llm, Scored};
-use fp8_format::ElementType;
+use fp8_format::ElementType::F32;
 use kv_scales::{Checkpoint, KvDtype, KvDtypes, resolve};
 use serde::Serialize;
 
@@ -18,7 +19,7 @@ use crate::table::{Align, Table};
 
 /// Measure perplexity per KV dtype and set of scales, and the distance from an f32 cache.
 ///
-/// A text is scored in windows of 512 tokens, without BOS; a last window that is not full is
+/// On a CUDA device, which stores no f32, the distance is from an f16 cache on that device. A text is scored in windows of 512 tokens, without BOS; a last window that is not full is
 /// dropped. Scores go through the paged cache and the attention that `generate` uses.
 #[derive(clap::Args)]
 #[command(args_override_self = true)]
@@ -60,8 +61,9 @@ struct Report {
     /// Of the results; the baseline's is the default.
     attn_math: &'static str,
     results: Vec<Measured>,
-    /// The f32 cache that the others are compared with.
+    /// The cache that the others are compared with: f32, and on a CUDA device f16.
     baseline: Measured,
+    device: DeviceReport,
 }
 
 #[derive(Serialize, Clone)]
@@ -97,21 +99,22 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     for dir in &args.scales {
         asked.push(plan_set(args, dir)?);
     }
-    let f32_cache = plan(Some(KvDtype::F32.name()))?;
-    if asked.iter().any(|planned| planned.name == f32_cache.name) {
-        let refused = args.engine.attn_math().check(ElementType::F32, ElementType::F32);
-        refused.map_err(engine::Error::from)?;
+    let widest = args.engine.device()?.widest_kv();
+    let exact = plan(Some(widest.name()))?;
+    if asked.iter().any(|planned| planned.name == exact.name) {
+        args.engine.attn_math().check(widest, widest).map_err(engine::Error::from)?;
     }
-    let mut llm = args.engine.load_with(&args.model, f32_cache.dtypes, AttnMath::Default)?;
+    let mut llm = args.engine.load_with(&args.model, exact.dtypes, AttnMath::Default)?;
+    let device = llm.device().clone();
     let sequences = sequences(&args.input, &llm)?;
 
-    let others = asked.iter().filter(|planned| planned.name != f32_cache.name).count();
-    let mut progress = Progress::new((sequences.len() * (1 + others)) as u64, &f32_cache.name);
+    let others = asked.iter().filter(|planned| planned.name != exact.name).count();
+    let mut progress = Progress::new((sequences.len() * (1 + others)) as u64, &exact.name);
     let (reference, seconds) = score(&mut llm, &sequences, &mut progress)?;
-    let baseline = f32_cache.measured(eval::compare(&reference, &reference)?, seconds);
+    let baseline = exact.measured(eval::compare(&reference, &reference)?, seconds);
     let mut results = Vec::new();
     for planned in &asked {
-        if planned.name == f32_cache.name {
+        if planned.name == exact.name {
             results.push(baseline.clone());
             continue;
         }
@@ -127,12 +130,18 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     drop(progress);
     let tokens = sequences.iter().map(Vec::len).sum();
     let attn_math = args.engine.attn_math().name();
-    let report = Report { model: args.model.name(), tokens, attn_math, results, baseline };
+    let model = args.model.name();
+    let report = Report { model, tokens, attn_math, results, baseline, device };
     if args.json { output::print_json(&report) } else { output::print(&text(&report)) }
 }
 
 fn plan(args: &Args, checkpoint: &Checkpoint, dtypes: KvDtypes) -> Result<Planned, Failure> {
     let resolved = resolve(checkpoint, &args.engine.resolve_options(dtypes))?;
+    let device = args.engine.device()?;
+    let stored = resolved.layers().iter().filter_map(|l| resolved.element_types(l.layer, F32));
+    for stored in stored.flat_map(|(k, v)| [k, v]) {
+        device.check_storage(stored)?;
+    }
     let (name, scales) = (resolved.dtypes().to_string(), resolved.source());
     Ok(Planned { dtypes, name, scales, set: None })
 }
@@ -215,6 +224,8 @@ fn text(report: &Report) -> String {
         ]);
     };
     row(&report.baseline);
-    report.results.iter().filter(|m| m.kv_cache_dtype != KvDtype::F32.name()).for_each(row);
-    format!("{}, {} tokens\n\n{}", report.model, report.tokens, table.render())
+    let baseline = &report.baseline.kv_cache_dtype;
+    report.results.iter().filter(|m| m.kv_cache_dtype != *baseline).for_each(row);
+    let Report { model, tokens, device, .. } = report;
+    format!("{model}, {tokens} tokens, on {device}\n\n{}", table.render())
 }

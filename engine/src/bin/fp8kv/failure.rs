@@ -15,8 +15,8 @@ pub(crate) enum Failure {
     Content { path: PathBuf, reason: String },
     #[error("the model has no {what}, which {needed_by} needs")]
     ModelLacks { what: &'static str, needed_by: &'static str },
-    #[error("device {device}: this build has no backend for it; available: cpu")]
-    NoDevice { device: &'static str },
+    #[error("--linears {linears} is for a CUDA device; this is --device cpu")]
+    LinearsOfCpu { linears: &'static str },
     #[error("max_model_len is {len}, must be 1 to max_position_embeddings ({limit})")]
     MaxModelLen { len: usize, limit: usize },
     #[error("scales are calculated for the platform that runs here, ocp, not for fnuz")]

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use engine::chat::{ChatTemplate, Message};
+use engine::device::DeviceReport;
 use engine::llm::{Event, Llm, Prompt, RequestOutput, Warning};
 use engine::sampling::{Sampled, SamplingParams};
 use kv_scales::ResolvedScales;
@@ -74,6 +75,7 @@ struct Report<'a> {
     model: String,
     outputs: Vec<Output<'a>>,
     kv_cache: KvCache<'a>,
+    device: &'a DeviceReport,
 }
 
 #[derive(Serialize)]
@@ -253,6 +255,7 @@ fn report<'a>(args: &'a Args, llm: &'a Llm, outputs: &'a [RequestOutput]) -> Rep
             block_size: capacity.config.block_size(),
             bytes: capacity.bytes(),
         },
+        device: llm.device(),
     }
 }
 
@@ -275,8 +278,13 @@ fn summary(llm: &Llm, outputs: &[RequestOutput], seconds: f64) -> String {
             _ => String::new(),
         }
     });
+    let device = match llm.device() {
+        device if device.name.is_some() => format!(", on {device}"),
+        _ => String::new(),
+    };
     format!(
-        "KV cache {}{}: {} blocks of {} tokens, {}{}; {tokens} tokens in {seconds:.2} s, {:.1} tokens/s",
+        "KV cache {}{}: {} blocks of {} tokens, {}{}; {tokens} tokens in {seconds:.2} s, {:.1} \
+         tokens/s{device}",
         llm.kv_cache_dtype(),
         if scales(llm) == "on_the_fly" { ", scales calculated on the fly" } else { "" },
         capacity.config.num_blocks,

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use engine::calibrate::{Calibration, Calibrator, ChatSamples, Methods, Target, TextSamples};
 use engine::chat::ChatTemplate;
+use engine::device::DeviceReport;
 use engine::eval;
 use engine::tokenizer::Tokenizer;
 use kv_scales::scheme::Strategy;
@@ -19,7 +20,7 @@ use kv_scales::{Checkpoint, KvDtypes};
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::args::ModelArgs;
+use crate::args::{DeviceArgs, ModelArgs};
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Progress;
@@ -27,7 +28,7 @@ use report::ReportFile;
 
 /// Find the scales of a KV cache on a text, and write a checkpoint that has them.
 ///
-/// The samples run through the model with an f32 cache. The new checkpoint shares the weights of
+/// The samples run through the model with an f32 cache, on a CUDA device with an f16 cache. The new checkpoint shares the weights of
 /// the old one (hard links, where the file system can) and is read alike by llm-compressor, vLLM and
 /// transformers. It appears whole or, if anything goes wrong, not at all.
 #[derive(clap::Args)]
@@ -64,6 +65,8 @@ pub(crate) struct Args {
     /// several times
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
+    #[command(flatten)]
+    device: DeviceArgs,
     /// Threads [default: one per core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -95,6 +98,7 @@ struct Summary {
     files: Files,
     forward_seconds: f64,
     scales_seconds: f64,
+    device: DeviceReport,
     #[serde(flatten)]
     report: engine::calibrate::Report,
 }
@@ -132,7 +136,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let checkpoint = args.model.open()?;
     check_target(&checkpoint, dtypes, &args.out)?;
     let keep = methods.use_attention();
-    let mut calibrator = Calibrator::new(&checkpoint, args.max_seq_len, keep, args.threads)?;
+    let (device, length) = (args.device.device()?, args.max_seq_len);
+    let mut calibrator = Calibrator::on(device, &checkpoint, length, keep, args.threads)?;
     let (path, samples) = samples(args, &checkpoint)?;
     let at = |error: engine::Error| match error {
         engine::Error::Calibration { message } => {
@@ -176,6 +181,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     })?;
     drop(progress);
     let scales_seconds = start.elapsed().as_secs_f64();
+    let device = calibrator.device().clone();
     drop(calibrator);
     if stopped() {
         return Err(engine::Error::Interrupted.into());
@@ -200,6 +206,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         files: Files { linked, copied, written, left_out },
         forward_seconds,
         scales_seconds,
+        device,
         report,
     })
 }
