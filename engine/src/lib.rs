@@ -3,7 +3,7 @@
 //! The decision: **no tensor framework**. Outside attention a decoder step is eight small
 //! operations, written here over slices; weights are used where they lie in the mapped file. Every
 //! sum has one order ([`ops`]), so a sequence's results are the same to the last bit whatever runs
-//! beside it. The cost: four architectures ([`config::Architecture`]) and no others, and weights
+//! beside it (on a GPU, too, unless cublasLt computes its linear layers). The cost: four architectures ([`config::Architecture`]) and no others, and weights
 //! in f32, f16 or bf16 only. What the crates below do stays theirs: this one decides which tokens
 //! run when, and is the only one that knows them all.
 //!

@@ -41,7 +41,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
 /// Each crate as a user would get it: only the files of its package, only published dependencies.
 fn packages() -> Result<()> {
     let mut cargo = repo::cargo();
-    cargo.args(["publish", "--workspace", "--dry-run", "--quiet"]);
+    // With all features, or what they alone compile in (the PTX) would not be looked for.
+    cargo.args(["publish", "--workspace", "--dry-run", "--quiet", "--all-features"]);
     // While working, the tree holds changes; in CI it may not.
     if std::env::var_os("CI").is_none() {
         cargo.arg("--allow-dirty");

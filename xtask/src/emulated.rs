@@ -22,7 +22,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
 /// Puts the emulated driver in front of the loader's path, and another folder where one is given.
 pub(crate) fn on_path(command: &mut Command, other: Option<PathBuf>) -> Result<&mut Command> {
     let before = std::env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let folders = std::iter::once(library()?).chain(other).chain(std::env::split_paths(&before));
+    // An empty entry is the current folder: an unset variable must not become one.
+    let before = std::env::split_paths(&before).filter(|folder| !folder.as_os_str().is_empty());
+    let folders = std::iter::once(library()?).chain(other).chain(before);
     let path = std::env::join_paths(folders).context("a folder with a colon in its name")?;
     Ok(command.env("LD_LIBRARY_PATH", path))
 }

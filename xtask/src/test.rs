@@ -117,6 +117,8 @@ fn on_emulated(features: &str) -> Result<()> {
             cargo.env("REQUIRE_LIBNVRTC", "1");
         }
         repo::run(emulated::on_path(&mut cargo, compiler.clone())?)?;
+        let found = repo::output(cargo.args(["--quiet", "--", "--list"]))?;
+        anyhow::ensure!(found.contains(": test"), "no test is named by {tests:?}");
     }
     let mut bench = repo::cargo();
     bench.args(["run", "--quiet", "--package", "attn-kernels", "--features", "cuda"]);

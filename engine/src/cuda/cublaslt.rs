@@ -12,7 +12,9 @@ use attn_kernels::cuda::{CudaDevice, CudaMemory, Driver};
 use cudarc::cublaslt::{result, sys};
 use sys::cublasComputeType_t::CUBLAS_COMPUTE_32F;
 use sys::cublasLtMatmulDescAttributes_t::CUBLASLT_MATMUL_DESC_TRANSA;
-use sys::cublasLtMatmulPreferenceAttributes_t::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES;
+use sys::cublasLtMatmulPreferenceAttributes_t::{
+    CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+};
 use sys::cudaDataType::{CUDA_R_16BF, CUDA_R_32F};
 
 use super::gemm::{Gemm, Library};
@@ -20,6 +22,9 @@ use crate::Error;
 
 /// NVIDIA's advice for Hopper and later.
 const WORKSPACE: usize = 32 << 20;
+/// What the second and the third plane of activations are aligned to: depths are multiples of 32 bf16.
+/// Without being told, the library counts on 256.
+const PLANE_ALIGNMENT: u32 = 64;
 /// Plans that are kept: one per shape, and a batch has any number of rows.
 const MOST_PLANS: usize = 1024;
 
@@ -135,7 +140,7 @@ impl Plan {
             y: layout(CUDA_R_32F, out, rows, stride)?,
             algorithm: sys::cublasLtMatmulAlgo_t { data: [0; 8] },
         };
-        let (transposed, workspace) = (1i32, WORKSPACE);
+        let (transposed, workspace, alignment) = (1i32, WORKSPACE, PLANE_ALIGNMENT);
         let preference = result::create_matmul_pref().map_err(failed)?;
         // SAFETY: every descriptor was made above; each attribute is given in its own size.
         unsafe {
@@ -151,6 +156,14 @@ impl Plan {
                     CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                     (&raw const workspace).cast(),
                     size_of::<usize>(),
+                )
+            })
+            .and_then(|()| {
+                result::set_matmul_pref_attribute(
+                    preference,
+                    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                    (&raw const alignment).cast(),
+                    size_of::<u32>(),
                 )
             })
             .and_then(|()| {

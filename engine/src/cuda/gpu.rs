@@ -27,15 +27,15 @@ impl Gpu {
     /// Finds the driver, the device and, where it is asked for, the library.
     pub(crate) fn open(ordinal: usize, linears: Linears) -> Result<Self, Error> {
         let device = CudaDevice::with_modules(ordinal, MODULES)?;
-        let wanted = match linears {
-            Linears::Auto => CublasLt::is_present(),
-            Linears::Mma => false,
-            Linears::CublasLt => true,
+        let set_up = || CublasLt::new(device.clone());
+        let library = match linears {
+            // One that is installed and cannot be used, of another CUDA say, is as good as none:
+            // the report says which it was.
+            Linears::Auto => CublasLt::is_present().then(set_up).and_then(Result::ok),
+            Linears::Mma => None,
+            Linears::CublasLt => Some(set_up()?),
         };
-        let library = match wanted {
-            true => Some(Arc::new(CublasLt::new(device.clone())?) as Arc<dyn Library>),
-            false => None,
-        };
+        let library = library.map(|library| Arc::new(library) as Arc<dyn Library>);
         let backend = Arc::new(CudaBackend::new(device));
         Ok(Self { ordinal, backend, library, weights: Mutex::new(None) })
     }

@@ -86,7 +86,7 @@ impl<D: Driver> Ops<'_, D> {
         rows: usize,
         depth: usize,
     ) -> Planes {
-        debug_assert!(memory.len() >= PARTS * rows * depth, "room for {rows} rows of {depth}");
+        assert!(memory.len() >= PARTS * rows * depth, "room for {rows} rows of {depth}");
         Planes { at: self.0.address(memory), rows, depth }
     }
 
@@ -189,7 +189,7 @@ impl<D: Driver> Ops<'_, D> {
         x: Planes,
         products: &[Product<'_, D::Memory>],
     ) -> Result<(), Error> {
-        debug_assert!(products.len() <= 3, "one launch has three at most");
+        assert!(products.len() <= 3, "one launch has three at most");
         for dtype in [WeightType::Bf16, WeightType::F16, WeightType::F32] {
             self.linear_of(dtype, x, products)?;
         }

@@ -111,7 +111,8 @@ impl<M> Scratch<M> {
         Ok(backend.address(place))
     }
 
-    /// The tensors for `count` rows and the logits of `wanted`.
+    /// The tensors for `count` rows and the logits of `wanted`, which may be more: a row may be wanted
+    /// several times.
     pub(super) fn tensors<D: Driver<Memory = M>>(
         &mut self,
         backend: &CudaBackend<D>,
@@ -119,6 +120,7 @@ impl<M> Scratch<M> {
         count: usize,
         wanted: usize,
     ) -> Result<(&Rows<M>, CudaTensor<M>), Error> {
+        let count = count.max(wanted);
         if self.rows.as_ref().is_none_or(|rows| rows.count < count) {
             // The old ones go first.
             self.rows = None;

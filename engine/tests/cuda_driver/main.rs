@@ -62,3 +62,8 @@ fn a_tap_sees_what_it_sees_on_the_cpu() {
 fn copied_blocks_are_the_same_context() {
     on_every_device("copied_blocks_are_the_same_context", &["sm_120"], model::copies);
 }
+
+#[test]
+fn a_row_may_be_wanted_often() {
+    on_every_device("a_row_may_be_wanted_often", &["sm_80"], model::wanted_often);
+}

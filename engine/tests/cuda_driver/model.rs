@@ -167,14 +167,34 @@ pub(crate) fn taps() {
     assert!(see(device(), Watches::NOTHING).is_empty());
 }
 
-/// Two sequences share a context of two and a half blocks, until the second gets a copy of the half block:
-/// its logits are the first one's, bit by bit, and what it writes does not reach the first.
-pub(crate) fn copies() {
+/// A decoder of the embedded model with eight blocks of 16 tokens in E5M2.
+fn small() -> Box<dyn Executor> {
     let checkpoint = embedded();
     let config = ModelConfig::from_json(checkpoint.config().unwrap(), None).unwrap();
     let weights = Weights::load(&checkpoint, &config).unwrap();
     let layout = CacheLayout::uniform(&config, 16, ElementType::F8E5M2, ElementType::F8E5M2);
-    let mut decoder = decoder(config, &weights, layout, 8);
+    decoder(config, &weights, layout, 8)
+}
+
+/// A row may be wanted more often than a step has rows: its logits come as often.
+pub(crate) fn wanted_often() {
+    let mut decoder = small();
+    let mut batch = Batch::new();
+    batch.push(1, 1, [1]);
+    let step =
+        Step { batch: &batch, tokens: &[5], positions: &[0], slots: &[16], logits_rows: &[0; 70] };
+    let mut logits = Vec::new();
+    decoder.step(&step, &mut (), &mut logits).unwrap();
+    let width = decoder.vocab_size();
+    assert_eq!(logits.len(), 70 * width);
+    let first = bits(&logits[..width]);
+    assert!(logits.chunks_exact(width).all(|row| bits(row) == first));
+}
+
+/// Two sequences share a context of two and a half blocks, until the second gets a copy of the half block:
+/// its logits are the first one's, bit by bit, and what it writes does not reach the first.
+pub(crate) fn copies() {
+    let mut decoder = small();
     let tokens = &sequences(&[41])[0];
     let mut step = |tables: &[[u32; 3]], tokens: &[u32], positions: std::ops::Range<usize>| {
         let mut batch = Batch::new();

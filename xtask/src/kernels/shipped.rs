@@ -128,6 +128,13 @@ fn module(name: &str, dims: &[usize]) -> Option<Module> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{kernels::build, nvrtc};
+
+    #[test]
+    fn what_ships_is_compiled_as_at_run_time() {
+        let ours = nvrtc::OPTIONS.iter().chain(&build::OPTIONS);
+        assert!(ours.eq(&modules::OPTIONS));
+    }
 
     #[test]
     fn names_are_unique_and_sources_exist() {

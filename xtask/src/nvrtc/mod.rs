@@ -20,7 +20,7 @@ pub(crate) use toolkit::Toolkit;
 pub(crate) const ARCHS: [&str; 5] = ["sm_80", "sm_89", "sm_90a", "sm_100a", "sm_120a"];
 
 /// What every compilation is given.
-const OPTIONS: [&str; 2] = ["-std=c++17", "-default-device"];
+pub(crate) const OPTIONS: [&str; 2] = ["-std=c++17", "-default-device"];
 
 /// What the bytes of a compilation depend on, besides its source and architecture.
 pub(crate) fn identity() -> String {
