@@ -123,6 +123,19 @@ fn refuses_what_is_newer_than_the_target_or_the_version() {
     }
 }
 
+/// `.rs` is of `sm_100a` and `sm_103a` alone, not of what came later.
+#[test]
+fn stochastic_rounding_needs_its_target() {
+    let line = "cvt.rs.bf16x2.f32 %r1, %f1, %f2, %r3;";
+    for target in ["sm_100a", "sm_103a"] {
+        assert!(load(&with_target("8.8", target, line)).is_ok(), "{target}");
+    }
+    for target in ["sm_101a", "sm_120a"] {
+        let error = load(&with_target("8.8", target, line)).expect_err(target).to_string();
+        assert!(error.contains("only on sm_100a and sm_103a"), "{error}");
+    }
+}
+
 #[test]
 fn matrix_products_need_their_target() {
     let half = "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%f1,%f2,%f3,%f4}, \
