@@ -40,7 +40,7 @@
 //!
 //! | matter | how |
 //! |---|---|
-//! | instructions | integer, logic, f16, bf16, f32, f64 with PTX rounding, `.ftz`, saturation and NaN rules; `cvt` in every form; memory in every space; atomics; warp collectives; `ldmatrix`, `stmatrix`, `mma`; `cp.async`, `cp.async.bulk`, `mbarrier`. What is missing is refused when the module is loaded |
+//! | instructions | integer, logic, f16, bf16, f32, f64 with PTX rounding, `.ftz`, saturation and NaN rules; `cvt` in every form that `ptxas` 12.9 assembles, of FP8, FP6, FP4, f16 and bf16 too, but for stochastic rounding to other types than bf16x2 (below); memory in every space; atomics; warp collectives; `ldmatrix`, `stmatrix`, `mma`; `cp.async`, `cp.async.bulk`, `mbarrier`. What is missing is refused when the module is loaded |
 //! | threads of a warp | independent: each lane has its own place in the program. Lanes at one instruction run together, and meet again where the compiler laid out their common continuation; one that spins lets the others go on |
 //! | warps | take turns. A `.sync` instruction waits for the lanes that its mask names and that have not exited; a barrier waits for all its threads |
 //! | CTAs | independent, on all host threads. If the old value of a global atomic is used, or its result depends on the order (floats, `exch`, `cas`, `inc`, `dec`), they run in order on one thread: results and counts do not depend on the host |
@@ -76,6 +76,10 @@
 //!   once. Hardware adds in groups and truncates, and keeps fewer bits for FP8.
 //! - **The last bits of approximations** (`ex2`, `lg2`, `rsqrt`, `tanh` …): within the documented error,
 //!   not the bits of a chip.
+//! - **Stochastic rounding** (`cvt.rs`) but to bf16x2. There the ISA gives 16 random bits to the 16 that go,
+//!   and that is what runs. For f16x2 and the types of four values it says which random bits belong to
+//!   which value, but not where they are added when more bits go than there are random ones: refused when
+//!   the module is loaded. So is `cvt.ftz.f32.bf16` below `sm_90`, which the ISA excludes and `ptxas` takes.
 //! - `wgmma`, `tcgen05`, tensor maps, clusters larger than one, textures, device-side launches: refused
 //!   when the module is loaded.
 //! - A read through `shfl` of a lane that takes no part is undefined in PTX; here it gives `0xffffdead`,

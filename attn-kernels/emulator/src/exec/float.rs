@@ -173,6 +173,20 @@ pub(super) fn convert_pair(
     }
 }
 
+/// `cvt.rs.bf16x2.f32`: the upper random bits are those of the upper half, that is of `a`.
+pub(super) fn convert_stochastic(
+    regs: &mut Regs,
+    mask: u32,
+    how: Cvt,
+    dst: Reg,
+    operands: (Src, Src, Src),
+) -> Result<(), Unset> {
+    regs.map3(mask, dst, operands, |a, b, random| {
+        num::cvt_stochastic(a, random >> 16, how) << 16
+            | num::cvt_stochastic(b, random & 0xffff, how)
+    })
+}
+
 /// `cvt.pack` (PTX ISA, "cvt.pack").
 pub(super) fn cvt_pack(
     regs: &mut Regs,

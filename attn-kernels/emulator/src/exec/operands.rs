@@ -31,6 +31,7 @@ pub(crate) fn for_each_source(op: &mut Op, f: &mut dyn FnMut(&mut Src)) {
         | Op::Dot { a, b, c, .. }
         | Op::FloatTer { a, b, c, .. }
         | Op::Slct { a, b, c, .. } => all(&mut [a, b, c]),
+        Op::CvtStochastic { a, b, random, .. } => all(&mut [a, b, random]),
         Op::Bfe { a, pos, len, .. } => all(&mut [a, pos, len]),
         Op::Bfi { a, b, pos, len, .. } => all(&mut [a, b, pos, len]),
         Op::Prmt { a, b, sel, .. } => all(&mut [a, b, sel]),

@@ -52,6 +52,9 @@ impl Cta<'_> {
             Op::CvtPack { bits, signed, dst, a, b, c } => {
                 float::cvt_pack(regs, exec, (bits, signed), dst, (a, b, c))?;
             }
+            Op::CvtStochastic { cvt, dst, a, b, random } => {
+                float::convert_stochastic(regs, exec, cvt, dst, (a, b, random))?;
+            }
             Op::CvtPair { cvt, dst, a, b } => {
                 float::convert_pair(regs, exec, cvt, dst, (a, b))?;
             }

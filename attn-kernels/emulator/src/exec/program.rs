@@ -121,7 +121,9 @@ fn class(op: &Op) -> Class {
         Op::FloatUn { op: FloatUn::Abs | FloatUn::Neg, ty, .. } => float(*ty),
         Op::FloatUn { .. } => Class::Special,
         Op::FloatBin { ty, .. } | Op::FloatTer { ty, .. } => float(*ty),
-        Op::Cvt { .. } | Op::CvtPair { .. } | Op::CvtPack { .. } => Class::Convert,
+        Op::Cvt { .. } | Op::CvtPair { .. } | Op::CvtStochastic { .. } | Op::CvtPack { .. } => {
+            Class::Convert
+        }
         Op::Setp { .. }
         | Op::Set { .. }
         | Op::Selp { .. }

@@ -166,6 +166,8 @@ pub(crate) enum Op {
     Cvt { cvt: Cvt, dst: Reg, a: Src },
     /// `cvt` of two f32 into a packed pair: `a` becomes the upper half (PTX ISA, "cvt").
     CvtPair { cvt: Cvt, dst: Reg, a: Src, b: Src },
+    /// `cvt.rs` of two f32 into bf16x2: each half of `random` rounds the value of its half of `dst`.
+    CvtStochastic { cvt: Cvt, dst: Reg, a: Src, b: Src, random: Src },
     /// `cvt.pack`: two s32 clipped to `bits`, `a` above `b`, and `c` above both.
     CvtPack { bits: u32, signed: bool, dst: Reg, a: Src, b: Src, c: Option<Src> },
 

@@ -28,6 +28,16 @@ pub(crate) fn cvt_pair(a: u64, b: u64, how: Cvt) -> u64 {
     element(a, how) << stride | element(b, how)
 }
 
+/// One f32 to one bf16 of a pair, `.rs`: towards zero, or away from it if the 16 `random` bits carry out
+/// of the 16 that go (PTX ISA, "cvt", `.rs`).
+pub(crate) fn cvt_stochastic(x: u32, random: u32, how: Cvt) -> u32 {
+    // Sign and magnitude: the carry goes into the bits that stay, up to infinity. An infinity or a NaN
+    // takes no part.
+    let finite = x & 0x7fff_ffff < 0x7f80_0000;
+    let rounded = if finite { (x + random) & 0xffff_0000 } else { x };
+    element(rounded.into(), how) as u32
+}
+
 /// The distance in bits of the two elements of a packed type.
 fn packed_stride(ty: Num) -> Option<u32> {
     match ty {

@@ -3,8 +3,9 @@
 //! a result is the same on every host.
 //!
 //! Two layers:
-//! - **By type**: [`cvt`], [`cvt_pair`], [`float_bin`], [`float_ter`], [`float_un`], [`compare`] and
-//!   [`testp`] take the types and modifiers of [`crate::isa`] and do every form, one lane per call.
+//! - **By type**: [`cvt`], [`cvt_pair`], [`cvt_stochastic`], [`float_bin`], [`float_ter`], [`float_un`],
+//!   [`compare`] and [`testp`] take the types and modifiers of [`crate::isa`] and do every form, one lane
+//!   per call.
 //! - **By lane**: `f32_add` … `f32_ex2`, `half_fma::<F16>` … do the common forms (to nearest) with no
 //!   dispatch; they inline into a loop over 32 lanes, and LLVM makes vector code of most.
 //!
@@ -34,7 +35,7 @@ mod single;
 mod tests;
 
 pub(crate) use approx::{f32_div_approx, f32_ex2, f32_rsqrt};
-pub(crate) use cvt::{cvt, cvt_pair};
+pub(crate) use cvt::{cvt, cvt_pair, cvt_stochastic};
 pub(crate) use float::{compare, float_bin, float_ter, float_un, testp};
 pub(crate) use fragment::{m8n8_element, matrix_byte, stored_byte};
 pub(crate) use half::{Bf16, F16, half_add, half_fma, half_mul, half_sub, halves, halves3};

@@ -3,10 +3,10 @@
 
 use std::fmt::Write;
 
-use cuda_emulator::{Device, LaunchConfig, Params};
+use cuda_emulator::{Device, DeviceConfig, LaunchConfig, Params, Profile};
 
 use super::exact::{F16, F32, F64, Format};
-use super::launch::{device, download, to_bytes};
+use super::launch::{device, device_with, download, to_bytes};
 use super::values::Row;
 
 /// How two results are compared, by the bits got and the bits wanted.
@@ -43,6 +43,12 @@ const SHOWN: usize = 4;
 impl Checker {
     pub(crate) fn new() -> Self {
         Self { device: device(), failures: Vec::new(), cases: 0, target: "sm_90" }
+    }
+
+    /// For what only `sm_100a` has.
+    pub(crate) fn blackwell() -> Self {
+        let config = DeviceConfig { profile: Profile::sm_100(), ..DeviceConfig::default() };
+        Self { device: device_with(config), target: "sm_100a", ..Self::new() }
     }
 
     /// Checks one result of `body` on every row.
@@ -153,7 +159,7 @@ impl Checker {
 
 fn kernel(body: &str, ins: &str, outs: &str, target: &str) -> String {
     let mut text = format!(
-        ".version 8.6\n.target {target}\n.address_size 64\n\n\
+        ".version 8.8\n.target {target}\n.address_size 64\n\n\
          .visible .entry op(.param .u64 in, .param .u64 out)\n{{\n\
          .reg .pred %q<8>, %i_p<4>, %o_p<4>;\n.reg .b16 %v<8>, %i_h<4>, %o_h<4>;\n\
          .reg .b32 %t<16>, %i_r<4>, %o_r<4>, %w<4>;\n.reg .b64 %u<16>, %i_l<4>, %o_l<4>, %at<4>;\n\

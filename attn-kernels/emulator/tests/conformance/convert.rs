@@ -157,7 +157,7 @@ fn floats_to_integers() {
         let rows = ones(&ty.values);
         for (to, n, signed) in INTS {
             if ty.name == "bf16" && n == 8 {
-                continue; // NVIDIA's assembler has no such pair.
+                continue; // Wants registers of 8 bits: `convert_brain`.
             }
             let (d, width) = register(n);
             let (low, high) = range(n, signed);

@@ -11,6 +11,7 @@ mod barriers;
 mod bits;
 mod compare;
 mod convert;
+mod convert_brain;
 mod convert_narrow;
 mod float;
 mod fragments;

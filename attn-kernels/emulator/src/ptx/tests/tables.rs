@@ -54,6 +54,17 @@ fn refuses_what_is_newer_than_the_target_or_the_version() {
         ),
         ("cvt.rn.bf16.f32 %rs1, %f1;", ("7.0", "sm_80"), ("7.0", "sm_75"), "sm_80"),
         ("cvt.f32.bf16 %f1, %rs1;", ("7.1", "sm_80"), ("7.0", "sm_80"), "PTX 7.1"),
+        ("cvt.rm.ftz.bf16.f32 %rs1, %f1;", ("7.0", "sm_80"), ("7.0", "sm_75"), "sm_80"),
+        ("cvt.rn.f32.bf16 %f1, %rs1;", ("7.1", "sm_80"), ("7.0", "sm_80"), "PTX 7.1"),
+        ("cvt.rn.ftz.f32.bf16 %f1, %rs1;", ("7.8", "sm_90"), ("7.8", "sm_89"), "sm_90"),
+        ("cvt.bf16.f16 %rs1, %rs2;", ("7.8", "sm_90"), ("7.8", "sm_89"), "sm_90"),
+        (
+            "cvt.rs.bf16x2.f32 %r1, %f1, %f2, %r3;",
+            ("8.7", "sm_100a"),
+            ("8.6", "sm_100a"),
+            "PTX 8.7",
+        ),
+        ("cvt.rs.bf16x2.f32 %r1, %f1, %f2, %r3;", ("8.7", "sm_100a"), ("8.7", "sm_100"), "sm_100a"),
         ("fma.rn.bf16x2 %r1, %r2, %r3, %r4;", ("7.0", "sm_80"), ("7.0", "sm_75"), "sm_80"),
         ("add.bf16 %rs1, %rs2, %rs3;", ("7.8", "sm_90"), ("8.1", "sm_89"), "sm_90"),
         ("cp.async.wait_all;", ("7.0", "sm_80"), ("7.0", "sm_75"), "sm_80"),
@@ -109,6 +120,19 @@ fn refuses_what_is_newer_than_the_target_or_the_version() {
             }
             other => panic!("{line} for {old_target}, PTX {old_version}: {other:?}"),
         }
+    }
+}
+
+/// `.rs` is of `sm_100a` and `sm_103a` alone, not of what came later.
+#[test]
+fn stochastic_rounding_needs_its_target() {
+    let line = "cvt.rs.bf16x2.f32 %r1, %f1, %f2, %r3;";
+    for target in ["sm_100a", "sm_103a"] {
+        assert!(load(&with_target("8.8", target, line)).is_ok(), "{target}");
+    }
+    for target in ["sm_101a", "sm_120a"] {
+        let error = load(&with_target("8.8", target, line)).expect_err(target).to_string();
+        assert!(error.contains("only on sm_100a and sm_103a"), "{error}");
     }
 }
 

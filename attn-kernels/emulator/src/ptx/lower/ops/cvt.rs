@@ -17,8 +17,8 @@ pub(super) fn cvt(line: &mut Line<'_, '_, '_>) -> Lowered {
     if line.flag("pack") {
         return pack(line);
     }
-    if line.has("rs") {
-        return Err(line.unsupported("cvt.rs (stochastic rounding)"));
+    if line.flag("rs") {
+        return stochastic(line);
     }
     let missing = "a type is missing";
     let to = line.any_ty().ok_or_else(|| line.invalid(missing))?;
@@ -57,13 +57,41 @@ fn pack(line: &mut Line<'_, '_, '_>) -> Lowered {
     Ok(Op::CvtPack { bits, signed, dst, a, b, c })
 }
 
+/// `cvt.rs.bf16x2.f32`: stochastic rounding, with 16 random bits for the 16 that each value loses.
+///
+/// Of the other types the ISA says which of the bits belong to which value, but not where they stand
+/// against the bits that go if those are more: those of an f16 subnormal, those of FP8, FP6 and FP4.
+fn stochastic(line: &mut Line<'_, '_, '_>) -> Lowered {
+    if !line.has("bf16x2") {
+        let why =
+            "cvt.rs to other types than bf16x2: where the random bits are added is not documented";
+        return Err(line.unsupported(why));
+    }
+    let to = line.ty("bf16x2")?;
+    let from = line.ty("f32")?;
+    let mods = FloatMods { round: Round::Rz, relu: line.flag("relu"), ..FloatMods::NONE };
+    let satfinite = line.flag("satfinite");
+    line.end(4..=4)?;
+    let name = "cvt.rs";
+    line.since(name, 100, (8, 7))?;
+    line.specific(name)?;
+    // PTX ISA, "cvt", target notes: these two alone.
+    let sm = line.body.unit.sm;
+    if !matches!(sm, 100 | 103) {
+        return Err(line.invalid(format!("no .rs on sm_{sm}a, only on sm_100a and sm_103a")));
+    }
+    let dst = line.dst(0, to)?;
+    let (a, b) = (line.src(1, from)?, line.src(2, from)?);
+    let random = line.src_reg_of(line.operand(3)?, Ty::FRAGMENT)?;
+    let cvt = Cvt { from: from.num, to: to.num, mods, satfinite };
+    Ok(Op::CvtStochastic { cvt, dst, a, b, random })
+}
+
 fn scalar(line: &mut Line<'_, '_, '_>, to: Ty, from: Ty) -> Lowered {
     let (to_float, from_float) = (to.is_float(), from.is_float());
+    let brain = to.num == Num::Bf16 || from.num == Num::Bf16;
     let mut mods = FloatMods::NONE;
-    let narrows = to_float
-        && (!from_float
-            || to.bits() < from.bits()
-            || (to.bits() == from.bits() && to.num != from.num));
+    let narrows = to_float && (!from_float || to.bits() < from.bits());
     let same = to_float && to.num == from.num;
     if (from_float && !to_float) || same {
         mods.round = line.pick(INTEGRAL).unwrap_or(Round::None);
@@ -72,32 +100,35 @@ fn scalar(line: &mut Line<'_, '_, '_>, to: Ty, from: Ty) -> Lowered {
         }
     } else if narrows {
         mods.round = line.need(ROUNDINGS)?;
+    } else if from_float && to.bits() == from.bits() {
+        // f16 and bf16: the ISA asks for a rounding only of a smaller destination. `ptxas` makes the
+        // same instruction of none as of `.rn`.
+        mods.round = line.pick(ROUNDINGS).unwrap_or(Round::Rn);
+    } else if from.num == Num::Bf16 && to_float {
+        // `ptxas` takes a rounding here, though there is nothing to round.
+        line.pick(ROUNDINGS);
     }
     // What flushes is f32, on either side.
     let f32_there = to.num == Num::F32 || from.num == Num::F32;
     mods.ftz = f32_there && line.flag("ftz");
     let clips = !to_float && !from_float && !holds(to, from);
-    if clips || (!to_float && from_float) || (to_float && to.num != Num::Bf16) {
+    if !brain && (clips || from_float || to_float) {
         mods.sat = line.flag("sat");
     }
     let from_f32 = from.num == Num::F32 && matches!(to.num, Num::F16 | Num::Bf16);
     let mut satfinite = false;
-    if from_f32 && matches!(mods.round, Round::Rn | Round::Rz) && !mods.sat {
+    if from_f32 && matches!(mods.round, Round::Rn | Round::Rz) && !mods.sat && !mods.ftz {
         mods.relu = line.flag("relu");
         satfinite = line.flag("satfinite");
     }
     line.end(2..=2)?;
-    let brain = |ty: Ty| ty.num == Num::Bf16;
-    if brain(to) || brain(from) {
-        let other = if brain(to) { from } else { to };
-        let new = other.num != Num::F32 || mods.ftz;
-        let rounded = brain(to) && !matches!(mods.round, Round::Rn | Round::Rz);
-        if new || rounded || brain(from) && mods.sat {
-            line.since(&format!("cvt.{}.{}", to.name, from.name), 90, (7, 8))?;
-        } else {
-            let version = if brain(from) { (7, 1) } else { (7, 0) };
-            line.since(&format!("cvt.{}.{}", to.name, from.name), 80, version)?;
-        }
+    if brain {
+        let (sm, version) = match (to.num, from.num) {
+            (Num::Bf16, Num::F32) => (80, (7, 0)),
+            (Num::F32, Num::Bf16) if !mods.ftz => (80, (7, 1)),
+            _ => (90, (7, 8)),
+        };
+        line.since(&format!("cvt.{}.{}", to.name, from.name), sm, version)?;
     }
     if mods.relu {
         line.since("cvt.relu", 80, (7, 0))?;
@@ -105,8 +136,10 @@ fn scalar(line: &mut Line<'_, '_, '_>, to: Ty, from: Ty) -> Lowered {
     if satfinite {
         line.since("cvt.satfinite to f16 and bf16", 80, (8, 1))?;
     }
-    let dst = line.dst_wide(0, to)?;
-    let a = source(line, from)?;
+    // No register beside a bf16 may be wider than its type (PTX ISA, "cvt", notes; `ptxas` asks it of
+    // both sides), and none may be special.
+    let dst = if brain { line.dst(0, to)? } else { line.dst_wide(0, to)? };
+    let a = source(line, from, brain)?;
     Ok(Op::Cvt { cvt: Cvt { from: from.num, to: to.num, mods, satfinite }, dst, a })
 }
 
@@ -119,12 +152,16 @@ fn holds(to: Ty, from: Ty) -> bool {
     }
 }
 
-/// The operand; a special register is read into a register of its own first.
-fn source(line: &mut Line<'_, '_, '_>, from: Ty) -> Result<Src, PtxError> {
+/// The operand; a special register is read into a register of its own first. `exact`: no wider
+/// register and no special one.
+fn source(line: &mut Line<'_, '_, '_>, from: Ty, exact: bool) -> Result<Src, PtxError> {
     if let Kind::Name(name) = line.operand(1)?.kind
         && let Some((_, bits, _)) = special(name)
         && !from.is_float()
     {
+        if exact {
+            return Err(line.invalid(format!("the special register {name} beside bf16")));
+        }
         let reg = line.body.files.reg(name, bits);
         if let Some((op, _)) = line.special(1, reg)? {
             if from.bits() > bits {
@@ -138,7 +175,7 @@ fn source(line: &mut Line<'_, '_, '_>, from: Ty) -> Result<Src, PtxError> {
     if from.is_half() && matches!(line.operand(1)?.kind, Kind::Int { .. }) {
         return Err(line.invalid(format!("an integer where .{} is wanted", from.name)));
     }
-    line.src_wide(1, from)
+    if exact { line.src(1, from) } else { line.src_wide(1, from) }
 }
 
 /// What the forms with packed types share.
@@ -213,13 +250,15 @@ fn packed(line: &mut Line<'_, '_, '_>, to: Ty, from: Ty) -> Lowered {
         line.since(&format!("{name} with .satfinite"), 80, (8, 1))?;
     }
     let cvt = Cvt { from: from.num, to: to.num, mods, satfinite };
-    let dst = if to.num == Num::F16x2 || to.num == Num::Bf16x2 {
-        line.dst_wide(0, to)?
-    } else {
-        line.dst(0, to)?
-    };
+    // Of the packed types `ptxas` lets f16x2 of two f32 alone be in wider registers.
+    let wide = pair && to.num == Num::F16x2;
+    let dst = if wide { line.dst_wide(0, to)? } else { line.dst(0, to)? };
     if pair {
-        let (a, b) = (line.src_wide(1, from)?, line.src_wide(2, from)?);
+        let (a, b) = if wide {
+            (line.src_wide(1, from)?, line.src_wide(2, from)?)
+        } else {
+            (line.src(1, from)?, line.src(2, from)?)
+        };
         return Ok(Op::CvtPair { cvt, dst, a, b });
     }
     let a = line.src(1, from)?;
