@@ -17,6 +17,7 @@ mod nvrtc;
 #[path = "../common/slices.rs"]
 mod slices;
 mod steady;
+mod threads;
 
 use gate::{MODES, PROFILES, on_every_device};
 
@@ -104,6 +105,12 @@ fn a_steady_step_is_launches_alone() {
 fn a_step_is_captured_and_replayed() {
     let settings = MODES.map(|mode| ("sm_90", mode));
     on_every_device("a_step_is_captured_and_replayed", &settings, steady::captured);
+}
+
+#[test]
+fn threads_do_not_disturb_each_other() {
+    let settings = MODES.map(|mode| ("sm_90", mode));
+    on_every_device("threads_do_not_disturb_each_other", &settings, threads::shared);
 }
 
 #[cfg(feature = "nvrtc")]

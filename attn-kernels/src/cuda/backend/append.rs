@@ -1,6 +1,6 @@
 //! Storing K and V, and what their largest magnitudes are.
 
-use super::{CudaBackend, WARPS, grid_of};
+use super::{CudaBackend, WARPS, grid_of, lock};
 use crate::backend::{KvCache, check_append};
 use crate::cuda::argument::Argument;
 use crate::cuda::names::element_number;
@@ -29,16 +29,18 @@ impl<D: Driver> CudaBackend<D> {
             return Ok(());
         }
         let heads = shape.num_kv_heads;
-        let at_slots = self.slots.place(&self.driver, slots.len(), |i| slots[i], slot_bytes)?;
+        let _order = lock(&self.order);
+        let given = [self.given(cache, scales, Side::K)?, self.given(cache, scales, Side::V)?];
+        let placed = self.slots.place(&self.driver, slots.len(), |i| slots[i], slot_bytes)?;
         let mut argument = Argument::new();
         for (from, side, index) in [(k, Side::K, 0), (v, Side::V, 1)] {
             let (buffer, codes) = (cache.buffer(side), shape.codes(side));
             argument = argument
                 .u64(self.address(from))
                 .u64(self.driver.address(&buffer.memory))
-                .u64(self.given_address(cache, scales, side)?)
+                .u64(given[index].at)
                 .u64(self.scales_address(buffer))
-                .u64(absmax.map_or(0, |at| at + index * 4 * heads as u64))
+                .u64(absmax.map_or(0, |at| at + (index * 4 * heads) as u64))
                 .u64(codes.block as u64)
                 .count(codes.token)
                 .count(codes.head)
@@ -46,7 +48,7 @@ impl<D: Driver> CudaBackend<D> {
                 .u32(0);
         }
         let argument = argument
-            .u64(at_slots)
+            .u64(placed.at)
             .u64(0)
             .u64(0)
             .count(heads * shape.block_size)

@@ -1,6 +1,6 @@
 //! Attention: launches alone, of what the plan has on the device already.
 
-use super::{CudaBackend, grid_of};
+use super::{CudaBackend, grid_of, lock};
 use crate::backend::KvCache;
 use crate::cuda::argument::Argument;
 use crate::cuda::names::unsupported;
@@ -38,14 +38,15 @@ impl<D: Driver> CudaBackend<D> {
         };
         let (shape, attention) = (&cache.shape, plan.attention());
         let (heads, variant, work) = (shape.num_kv_heads, &attention.variant, &placed.work);
-        let at_k = self.given_address(cache, scales, Side::K)?;
-        let at_v = self.given_address(cache, scales, Side::V)?;
-        let at_q = match attention.math.uses_q_scale() {
+        let _order = lock(&self.order);
+        let given_k = self.given(cache, scales, Side::K)?;
+        let given_v = self.given(cache, scales, Side::V)?;
+        let given_q = match attention.math.uses_q_scale() {
             true => {
                 let of = |head| scales.q.get(head);
-                cache.k.q.place_floats(&self.driver, attention.num_heads, of)?
+                Some(cache.k.q.place_floats(&self.driver, attention.num_heads, of)?)
             }
-            false => 0,
+            false => None,
         };
         let prob = match attention.math.uses_prob_scale() {
             true => scales.prob.unwrap_or(default_prob_scale(shape.v_type)),
@@ -64,9 +65,9 @@ impl<D: Driver> CudaBackend<D> {
                 .u64(self.driver.address(&cache.v.memory))
                 .u64(self.scales_address(&cache.k))
                 .u64(self.scales_address(&cache.v))
-                .u64(at_k)
-                .u64(at_v)
-                .u64(at_q)
+                .u64(given_k.at)
+                .u64(given_v.at)
+                .u64(given_q.as_ref().map_or(0, |given| given.at))
                 .u64(placed.slopes)
                 .u64(placed.sinks)
                 .u64(placed.tables)

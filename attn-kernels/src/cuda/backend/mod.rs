@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "cuda")]
 use super::device::CudaDevice;
-use super::kept::Kept;
+use super::kept::{Kept, Placed};
 use super::names::{AttentionKernel, element_number, unsupported};
 use super::tensor::{CudaBuffer, CudaTensor};
 use super::{Driver, Launch};
@@ -37,7 +37,7 @@ const WARPS: usize = 4;
 ///
 /// K and V may be f16, bf16, E4M3, E5M2 or INT8, `head_dim` 64, 96, 128 or 256, with up to 16 query
 /// heads per KV head; what else is asked for is [`Error::Unsupported`]. Calls of one backend take
-/// effect in order.
+/// effect in order, and those of several threads one after the other.
 ///
 /// # What a step costs beside its kernels
 ///
@@ -58,6 +58,9 @@ pub struct CudaBackend<
     slots: Kept<i64, D::Memory>,
     /// For what one plan or one call sends. Also tells plans of this backend from others'.
     areas: Arc<Pool<D::Memory>>,
+    /// Held from the first list that a call places to the last launch that reads one, and while
+    /// attention and the merge after it share states: calls of several threads take turns.
+    order: Mutex<()>,
     /// States of chunks: launches of one stream take turns.
     states: Mutex<Option<(Arc<D::Memory>, usize)>>,
     staging: Mutex<Option<Staging<D>>>,
@@ -82,6 +85,7 @@ impl<D: Driver> CudaBackend<D> {
             driver,
             slots: Kept::default(),
             areas: Arc::default(),
+            order: Mutex::default(),
             states: Mutex::default(),
             staging: Mutex::default(),
         }
@@ -117,12 +121,12 @@ impl<D: Driver> CudaBackend<D> {
     }
 
     /// Where the given scales of one side of a cache are.
-    fn given_address(
+    fn given<'a>(
         &self,
-        cache: &KvCache<CudaBuffer<D::Memory>>,
+        cache: &'a KvCache<CudaBuffer<D::Memory>>,
         scales: &LayerScales,
         side: Side,
-    ) -> Result<u64, Error> {
+    ) -> Result<Placed<'a, u32, D::Memory>, Error> {
         let (given, of) = (&cache.buffer(side).given, scales.of(side));
         given.place_floats(&self.driver, cache.shape.num_kv_heads, |head| of.get(head))
     }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{CudaBackend, Upload, WARPS, grid_of};
+use super::{CudaBackend, Upload, WARPS, grid_of, lock};
 use crate::backend::{KvCache, check_copies, check_gather};
 use crate::cuda::argument::Argument;
 use crate::cuda::names::element_number;
@@ -126,11 +126,13 @@ impl<D: Driver> CudaBackend<D> {
         let table = &block_table[..tokens.end.div_ceil(shape.block_size)];
         upload.add(table.iter().copied());
         let (_area, at_table) = self.send(&upload)?;
+        let _order = lock(&self.order);
         for (out, side) in [(k, Side::K), (v, Side::V)] {
             let (buffer, codes) = (cache.buffer(side), shape.codes(side));
+            let given = self.given(cache, scales, side)?;
             let argument = Argument::new()
                 .u64(self.driver.address(&buffer.memory))
-                .u64(self.given_address(cache, scales, side)?)
+                .u64(given.at)
                 .u64(self.scales_address(buffer))
                 .u64(at_table)
                 .u64(self.address(out))
