@@ -2,6 +2,8 @@
 
 use attn_kernels::cuda::{CudaBackend, CudaDevice, Driver, Launch, PtxModule};
 use attn_kernels::{Backend, CacheShape, Error};
+use cudarc::driver::DriverError;
+use cudarc::driver::sys::CUresult;
 use fp8_format::ElementType::{F8E4M3, F32};
 
 use crate::device::{OWN, multiply};
@@ -86,4 +88,21 @@ pub(crate) fn fault(device: &CudaDevice) {
     let error = launched.and_then(|()| backend.driver().synchronize()).unwrap_err();
     assert!(error.to_string().contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{error}");
     assert!(backend.download(&tensor).is_err());
+}
+
+/// An error that an earlier call left (of memory that was let go, say) is told once, by a call that
+/// waits all the same.
+pub(crate) fn waited(_: &CudaDevice) {
+    let backend = CudaBackend::new(CudaDevice::with_modules(0, OWN).unwrap());
+    let (device, stream) = (backend.driver(), backend.driver().stream());
+    let tensor = backend.upload(&[1.0; 64]).unwrap();
+    multiply(&backend, backend.address(&tensor), 64, 2.0).unwrap();
+    let event = stream.record_event(None).unwrap();
+    let left = DriverError(CUresult::CUDA_ERROR_INVALID_VALUE);
+    stream.context().record_err(Err::<(), _>(left));
+    let error = device.synchronize().unwrap_err().to_string();
+    assert!(error.contains("CUDA_ERROR_INVALID_VALUE"), "{error}");
+    assert!(event.is_complete(), "nobody waited");
+    device.synchronize().unwrap();
+    assert_eq!(backend.download(&tensor).unwrap(), [2.0; 64]);
 }

@@ -77,6 +77,12 @@ fn a_fault_of_a_kernel_is_told() {
 }
 
 #[test]
+fn an_old_error_does_not_keep_from_waiting() {
+    let settings = MODES.map(|mode| ("sm_90", mode));
+    on_every_device("an_old_error_does_not_keep_from_waiting", &settings, errors::waited);
+}
+
+#[test]
 fn blocks_are_copied_and_swapped() {
     let settings = MODES.map(|mode| ("sm_90", mode));
     on_every_device("blocks_are_copied_and_swapped", &settings, moves::copied_and_swapped);

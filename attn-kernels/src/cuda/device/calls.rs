@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use cudarc::driver::{result, sys};
 
-use super::memory::{CudaMemory, CudaPinned};
+use super::memory::{CudaMemory, CudaPinned, wait};
 use super::{CudaDevice, failed};
 use crate::cuda::driver::{Driver, Launch};
 use crate::error::Error;
@@ -107,7 +107,8 @@ impl Driver for CudaDevice {
         // SAFETY: the range is within a live allocation; `bytes` is borrowed until the copy is done.
         unsafe { result::memcpy_dtoh_async(bytes, at, self.0.stream.cu_stream()) }
             .map_err(|error| failed("a copy from the device", error))?;
-        self.synchronize()
+        // Even where there is an error to tell: the copy writes to memory of the caller.
+        wait(&self.0.stream).map_err(|error| failed("work of the device", error))
     }
 
     fn copy(
@@ -152,7 +153,9 @@ impl Driver for CudaDevice {
     }
 
     fn synchronize(&self) -> Result<(), Error> {
-        self.0.stream.synchronize().map_err(|error| failed("work of the device", error))
+        wait(&self.0.stream)
+            .and_then(|()| self.0.context.check_err())
+            .map_err(|error| failed("work of the device", error))
     }
 }
 

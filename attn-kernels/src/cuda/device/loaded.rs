@@ -123,7 +123,8 @@ impl Kernel {
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        self.context.record_err(self.context.bind_to_thread());
+        // SAFETY: the context is there as long as `self`.
+        self.context.record_err(unsafe { result::ctx::set_current(self.context.cu_ctx()) });
         // SAFETY: loaded by `new`, unloaded once; the device waits for its kernels first (see
         // `Inner`'s drop).
         self.context.record_err(unsafe { result::module::unload(self.module) });

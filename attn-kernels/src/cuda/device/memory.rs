@@ -5,6 +5,20 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaStream, DriverError, result, sys};
 
+/// Makes the context of a stream current. cudarc's own way returns what earlier calls recorded
+/// instead, and then does not: no choice for what must be freed or waited for.
+fn bind(stream: &CudaStream) -> Result<(), DriverError> {
+    // SAFETY: the stream keeps its context.
+    unsafe { result::ctx::set_current(stream.context().cu_ctx()) }
+}
+
+/// Waits until everything in a stream is done, whatever earlier calls recorded.
+pub(super) fn wait(stream: &CudaStream) -> Result<(), DriverError> {
+    bind(stream)?;
+    // SAFETY: the stream is there as long as it is borrowed.
+    unsafe { result::stream::synchronize(stream.cu_stream()) }
+}
+
 /// An allocation of a [`CudaDevice`](super::CudaDevice), freed when dropped.
 #[derive(Debug)]
 pub struct CudaMemory {
@@ -49,7 +63,7 @@ impl CudaMemory {
 impl Drop for CudaMemory {
     fn drop(&mut self) {
         let context = self.stream.context();
-        context.record_err(context.bind_to_thread());
+        context.record_err(bind(&self.stream));
         // SAFETY: allocated by `zeroed`, freed once. The pool frees it after what the stream still
         // does with it; the plain form waits for the device.
         let freed = unsafe {
@@ -104,7 +118,7 @@ impl Drop for CudaPinned {
     fn drop(&mut self) {
         let context = self.stream.context();
         // A transfer may still be under way.
-        context.record_err(self.stream.synchronize());
+        context.record_err(wait(&self.stream));
         // SAFETY: allocated by `zeroed`, freed once.
         context.record_err(unsafe { result::free_host(self.start.as_ptr().cast()) });
     }

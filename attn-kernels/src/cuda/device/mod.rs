@@ -275,8 +275,7 @@ impl CudaDevice {
 impl Drop for Inner {
     fn drop(&mut self) {
         // Modules are unloaded next, and kernels may still run.
-        let done = self.stream.synchronize();
-        self.context.record_err(done);
+        self.context.record_err(memory::wait(&self.stream));
     }
 }
 
