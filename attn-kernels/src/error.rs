@@ -86,6 +86,12 @@ pub enum Error {
         /// What the driver said.
         reason: String,
     },
+    /// A call that must reach the device at once, while its stream is captured into a graph.
+    #[error("cannot {what} while the stream is captured: make the same calls once before")]
+    Captured {
+        /// What the call does.
+        what: &'static str,
+    },
     /// There is no CUDA driver.
     #[error("no CUDA driver: libcuda.so.1 was not found")]
     NoDriver,

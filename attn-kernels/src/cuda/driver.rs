@@ -24,7 +24,8 @@ pub struct Launch<'a> {
 }
 
 /// A device and its one stream: calls take effect in order, and none but [`read`](Self::read) and
-/// [`synchronize`](Self::synchronize) waits for the device; freeing may.
+/// [`synchronize`](Self::synchronize) waits for the device; freeing may. Where the stream can be captured
+/// into a graph, launches and copies on the device are; the rest is [`Error::Captured`] meanwhile.
 pub trait Driver {
     /// An allocation on the device, freed when dropped, after everything put into the stream before.
     type Memory: std::fmt::Debug + Send + Sync + 'static;

@@ -114,6 +114,12 @@ fn a_step_is_captured_and_replayed() {
 }
 
 #[test]
+fn a_capture_takes_no_memory_of_the_host() {
+    let settings = MODES.map(|mode| ("sm_90", mode));
+    on_every_device("a_capture_takes_no_memory_of_the_host", &settings, steady::not_captured);
+}
+
+#[test]
 fn threads_do_not_disturb_each_other() {
     let settings = MODES.map(|mode| ("sm_90", mode));
     on_every_device("threads_do_not_disturb_each_other", &settings, threads::shared);

@@ -45,9 +45,14 @@ const WARPS: usize = 4;
 /// the scales of a cache are sent when they differ from the last ones. So the second and every later
 /// layer of a step, and a step whose slots and scales were seen before, allocate nothing, send nothing
 /// and wait for nothing: `append` and [`attention`](Backend::attention) are kernel launches alone, and
-/// can be captured into a CUDA graph after the same calls were made once. A graph holds addresses: the
-/// plan, the caches and the tensors must live as long, and a later `append` of more slots than any
-/// before moves the slots. A plan that another backend made works too, but is sent with every call.
+/// can be captured into a CUDA graph after the same calls were made once; what would have to be sent is
+/// [`Error::Captured`] meanwhile, and is sent by the next call outside of the capture.
+///
+/// A graph holds addresses. The backend, the plan, the caches and the tensors must outlive it. A replay
+/// reads the slots and scales that are on the device then: a later call with others replaces them, and
+/// more slots than any before move, so that the call that was captured must be made again before a
+/// replay, and the graph captured again where there were more. A plan that another backend made works
+/// too, but is sent with every call.
 #[derive(Debug)]
 pub struct CudaBackend<
     #[cfg(feature = "cuda")] D: Driver = CudaDevice,

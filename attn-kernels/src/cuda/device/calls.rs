@@ -51,9 +51,11 @@ impl Driver for CudaDevice {
     }
 
     fn alloc(&self, bytes: usize) -> Result<CudaMemory, Error> {
+        self.refuse_captured("allocate")?;
         self.bind()?;
+        self.0.owner.free();
         let pooled = self.0.context.has_async_alloc();
-        CudaMemory::zeroed(&self.0.stream, bytes, pooled).map_err(|error| match error.0 {
+        CudaMemory::zeroed(&self.0.owner, bytes, pooled).map_err(|error| match error.0 {
             sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
                 let free = result::mem_get_info().map_or(0, |(free, _)| free);
                 Error::DeviceMemory { need: bytes, free }
@@ -68,6 +70,7 @@ impl Driver for CudaDevice {
 
     fn write(&self, memory: &CudaMemory, offset: usize, bytes: &[u8]) -> Result<(), Error> {
         let at = within(memory, offset, bytes.len())?;
+        self.refuse_captured("send from the host")?;
         self.bind()?;
         // SAFETY: the range is within a live allocation; pageable memory is read at the call ("API
         // synchronization behavior" of the driver API), and `bytes` is not page-locked by us.
@@ -76,8 +79,9 @@ impl Driver for CudaDevice {
     }
 
     fn pinned(&self, bytes: usize) -> Result<CudaPinned, Error> {
+        self.refuse_captured("allocate")?;
         self.bind()?;
-        CudaPinned::zeroed(&self.0.stream, bytes)
+        CudaPinned::zeroed(&self.0.owner, bytes)
             .map_err(|error| failed(&format!("{bytes} bytes of page-locked memory"), error))
     }
 
@@ -94,6 +98,7 @@ impl Driver for CudaDevice {
             return Err(Error::MemoryRange { offset, bytes, size: all.len() });
         };
         let at = within(memory, offset, bytes.len())?;
+        self.refuse_captured("send from the host")?;
         self.bind()?;
         // SAFETY: the range is within a live allocation; the page-locked memory lives until the
         // stream is done with it (its `drop` waits).
@@ -103,6 +108,7 @@ impl Driver for CudaDevice {
 
     fn read(&self, memory: &CudaMemory, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
         let at = within(memory, offset, bytes.len())?;
+        self.refuse_captured("read from the device")?;
         self.bind()?;
         // SAFETY: the range is within a live allocation; `bytes` is borrowed until the copy is done.
         unsafe { result::memcpy_dtoh_async(bytes, at, self.0.stream.cu_stream()) }
@@ -153,6 +159,7 @@ impl Driver for CudaDevice {
     }
 
     fn synchronize(&self) -> Result<(), Error> {
+        self.refuse_captured("wait for the device")?;
         wait(&self.0.stream)
             .and_then(|()| self.0.context.check_err())
             .map_err(|error| failed("work of the device", error))

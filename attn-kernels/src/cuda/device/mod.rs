@@ -20,6 +20,7 @@ use crate::error::Error;
 #[cfg(feature = "nvrtc")]
 pub use compile::Compiler;
 use loaded::{Kernel, Loaded};
+use memory::Owner;
 pub use memory::{CudaMemory, CudaPinned};
 pub use shipped::PtxModule;
 
@@ -50,6 +51,7 @@ struct Inner {
     #[cfg(feature = "nvrtc")]
     compiler: Compiler,
     stream: Arc<CudaStream>,
+    owner: Arc<Owner>,
     context: Arc<CudaContext>,
     name: String,
     capability: (u32, u32),
@@ -144,6 +146,7 @@ impl CudaDevice {
             modules,
             #[cfg(feature = "nvrtc")]
             compiler,
+            owner: Arc::new(Owner::new(stream.clone())),
             stream,
             context,
             name,
@@ -205,6 +208,16 @@ impl CudaDevice {
         self.0.context.bind_to_thread().map_err(|error| failed("the context", error))
     }
 
+    /// Refuses what a graph cannot hold: it would record addresses of the host that are good for this
+    /// call alone, memory that only a replay allocates, or a wait that ends the capture.
+    fn refuse_captured(&self, what: &'static str) -> Result<(), Error> {
+        match memory::is_captured(&self.0.stream) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Error::Captured { what }),
+            Err(error) => Err(failed("the stream", error)),
+        }
+    }
+
     fn choose(&self, module: &str) -> Result<Option<&'static PtxModule>, Error> {
         let all = self.0.sets.iter().copied().flatten();
         shipped::choose(all, module, self.0.capability, self.0.driver)
@@ -220,6 +233,7 @@ impl CudaDevice {
         self.bind()?;
         let mut modules = self.0.modules.lock().unwrap_or_else(PoisonError::into_inner);
         if !modules.loaded.contains_key(module) {
+            self.refuse_captured("load kernels")?;
             let loaded = match self.choose(module)? {
                 None => None,
                 Some(found) => Some(Loaded::new(&self.0.context, module, found.text.into())?),
@@ -251,6 +265,7 @@ impl CudaDevice {
         // One module has the kernels for one tile of rows and for two.
         let (name, _) = kernel.rsplit_once("_m").unwrap_or((kernel, ""));
         if !all.contains_key(name) {
+            self.refuse_captured("load kernels")?;
             let text =
                 self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
             let loaded = match text {
