@@ -92,7 +92,15 @@ pub trait Driver {
     ) -> Result<(), Error>;
 
     /// Starts a kernel.
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), Error>;
+    ///
+    /// # Safety
+    ///
+    /// What the kernel takes for addresses in [`argument`](Launch::argument) must be that: 0 where it
+    /// allows none, or within live allocations of this very driver (or memory that it reaches as well),
+    /// with as much room from there as the kernel reads and writes with this grid and the numbers beside
+    /// them, and aligned as it reads. The allocations must live until this call returns: freeing them
+    /// afterwards waits for the kernel. Nobody else may write meanwhile what the kernel reads or writes.
+    unsafe fn launch(&self, launch: &Launch<'_>) -> Result<(), Error>;
 
     /// Waits until everything before is done, and tells whether it went well.
     fn synchronize(&self) -> Result<(), Error>;

@@ -181,7 +181,7 @@ impl Driver for Emulated {
         self.write(to.0, to.1, &all)
     }
 
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
+    unsafe fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
         let module =
             self.module(launch.module, launch.kernel).map_err(|reason| Error::Device { reason })?;
         let kernel = module.kernel(launch.kernel).map_err(|e| failed(&e))?;

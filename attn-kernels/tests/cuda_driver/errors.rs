@@ -55,13 +55,15 @@ pub(crate) fn refused(device: &CudaDevice) {
         shared: 0,
         argument: &[0; 8],
     };
-    let text = message(device.launch(&launch).unwrap_err());
+    // SAFETY: refused.
+    let text = message(unsafe { device.launch(&launch) }.unwrap_err());
     assert!(
         text.starts_with("append_kv takes ") && text.ends_with("of arguments, got 8"),
         "{text}"
     );
     let absent = Launch { kernel: "append_nothing", ..launch };
-    let text = message(device.launch(&absent).unwrap_err());
+    // SAFETY: refused.
+    let text = message(unsafe { device.launch(&absent) }.unwrap_err());
     assert!(text.starts_with("no kernel append_nothing in module append for "), "{text}");
 
     let new = CudaDevice::with_modules(0, NEW).unwrap();

@@ -59,7 +59,10 @@ impl<D: Driver> CudaBackend<D> {
             .count(heads)
             .count(shape.head_dim);
         let ctas = grid_of((slots.len() * heads).div_ceil(WARPS))?;
-        self.launch("append", "append_kv", [ctas, 2, 1], 0, &argument.finish())
+        // SAFETY: `check_append` compared the lengths of K and V with the slots, and the slots with the
+        // cache; scales are one per head, and the lists stay where they are while `given` and `placed`
+        // are there. `absmax`, of the caller below, has room for the heads of both sides.
+        unsafe { self.launch("append", "append_kv", [ctas, 2, 1], 0, &argument.finish()) }
     }
 
     /// The same, and raises `seen`.

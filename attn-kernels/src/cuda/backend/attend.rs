@@ -99,11 +99,15 @@ impl<D: Driver> CudaBackend<D> {
             let kernel = kernel.ok_or_else(|| unsupported("two tiles of rows on this device"))?;
             let grid = [grid_of(tasks.len())?, grid_of(heads)?, 1];
             let argument = argument(placed.tasks[index]);
-            self.launch(&kernel.module, &kernel.name, grid, kernel.shared, &argument)?;
+            // SAFETY: `check_call` compared the cache with the plan's, whose tables are within it, and
+            // the lengths of `q`, `out` and `lse` with the plan's rows; lists and states are the
+            // plan's, and the scales, one per head, stay while `given_…` are there.
+            unsafe { self.launch(&kernel.module, &kernel.name, grid, kernel.shared, &argument) }?;
         }
         if !work.joins.is_empty() {
             let grid = [grid_of(work.joins.len())?, grid_of(heads)?, 1];
-            self.launch("merge", "merge_chunks", grid, 0, &argument(placed.tasks[2]))?;
+            // SAFETY: as above.
+            unsafe { self.launch("merge", "merge_chunks", grid, 0, &argument(placed.tasks[2])) }?;
         }
         Ok(())
     }

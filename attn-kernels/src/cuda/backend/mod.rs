@@ -143,7 +143,12 @@ impl<D: Driver> CudaBackend<D> {
         Ok((area, base))
     }
 
-    fn launch(
+    /// Starts a kernel.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Driver::launch`].
+    unsafe fn launch(
         &self,
         module: &str,
         kernel: &str,
@@ -152,7 +157,8 @@ impl<D: Driver> CudaBackend<D> {
         argument: &[u8],
     ) -> Result<(), Error> {
         let launch = Launch { module, kernel, grid, threads: THREADS, shared, argument };
-        self.driver.launch(&launch)
+        // SAFETY: the caller's promise.
+        unsafe { self.driver.launch(&launch) }
     }
 
     /// The kernel for `tiles` tiles of rows, if the device has it.

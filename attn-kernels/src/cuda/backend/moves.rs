@@ -35,7 +35,12 @@ impl<D: Driver> CudaBackend<D> {
     }
 
     /// Starts copies that may run in any order, `pairs` of the device's `[copies][2]`.
-    pub(super) fn copy_pairs(
+    ///
+    /// # Safety
+    ///
+    /// There are so many pairs at `pairs`, and at `from` and `to` the blocks that they name, of these
+    /// sizes.
+    pub(super) unsafe fn copy_pairs(
         &self,
         from: Places,
         to: Places,
@@ -61,7 +66,8 @@ impl<D: Driver> CudaBackend<D> {
                     .u64(pairs + 8 * first as u64);
                 let count = grid_of(MAX_GRID_Y.min(copies - first))?;
                 let grid = [grid_of(most.div_ceil(COPY_PIECE))?, count, 2];
-                self.launch("copy_blocks", "copy_blocks", grid, 0, &argument.finish())?;
+                // SAFETY: the caller's promise; a launch takes its part of the pairs.
+                unsafe { self.launch("copy_blocks", "copy_blocks", grid, 0, &argument.finish()) }?;
             }
         }
         Ok(())
@@ -82,7 +88,8 @@ impl<D: Driver> CudaBackend<D> {
         upload.add(copies.iter().flat_map(|&(src, dst)| [src, dst]));
         let (_area, mut pairs) = self.send(&upload)?;
         for wave in waves(copies) {
-            self.copy_pairs(places, places, sizes, pairs, wave.len())?;
+            // SAFETY: `check_copies` found them in the cache, and its waves are as many pairs.
+            unsafe { self.copy_pairs(places, places, sizes, pairs, wave.len()) }?;
             pairs += 8 * wave.len() as u64;
         }
         Ok(())
@@ -103,7 +110,9 @@ impl<D: Driver> CudaBackend<D> {
         upload.add(copies.iter().flat_map(|&(src, dst)| [src, dst]));
         let (_area, pairs) = self.send(&upload)?;
         let sizes = block_sizes(&cache.shape);
-        self.copy_pairs(self.places(source), self.places(cache), sizes, pairs, copies.len())
+        let (from, to) = (self.places(source), self.places(cache));
+        // SAFETY: `check_copies` found the blocks in caches of one layout.
+        unsafe { self.copy_pairs(from, to, sizes, pairs, copies.len()) }
     }
 
     pub(super) fn read_back(
@@ -149,7 +158,9 @@ impl<D: Driver> CudaBackend<D> {
                 .count(d)
                 .u32(element_number(shape.stored(side))?);
             let ctas = grid_of((count * heads).div_ceil(WARPS))?;
-            self.launch("gather", "gather_kv", [ctas, 1, 1], 0, &argument.finish())?;
+            // SAFETY: `check_gather` compared the table with the cache and with the tokens, and the
+            // lengths of `k` and `v` with the tokens; the scales, one per head, stay with `given`.
+            unsafe { self.launch("gather", "gather_kv", [ctas, 1, 1], 0, &argument.finish()) }?;
         }
         Ok(())
     }

@@ -130,7 +130,7 @@ impl Driver for CudaDevice {
             .map_err(|error| failed("a copy on the device", error))
     }
 
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
+    unsafe fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
         let Launch { module, kernel, grid, threads, shared, argument } = *launch;
         let found = self.with_kernel(module, kernel, |found| {
             found.allow(kernel, shared)?;
@@ -143,8 +143,7 @@ impl Driver for CudaDevice {
         }
         let mut parameters = [argument.as_ptr().cast_mut().cast::<c_void>()];
         // SAFETY: the function is of a loaded module and takes one argument of that many bytes,
-        // which the driver copies at the call. What the kernel does with addresses in it is the
-        // kernel's business: the device's memory is not the host's.
+        // which the driver copies at the call. What it has for addresses is the caller's to promise.
         unsafe {
             result::launch_kernel(
                 found.function,

@@ -72,17 +72,17 @@ impl Owner {
         // Where that cannot be told the device has failed, and freeing tells nothing new.
         context.record_err(captured);
         for block in let_go.drain(..) {
-            context.record_err(self.free_block(block));
+            context.record_err(self.free_block(&block));
         }
     }
 
-    fn free_block(&self, block: Block) -> Result<(), DriverError> {
+    fn free_block(&self, block: &Block) -> Result<(), DriverError> {
         bind(&self.stream)?;
         // SAFETY: allocated below, and freed once: its owner is gone. The pool frees it after what
         // the stream still does with it, the plain form waits for the device, and for a transfer from
         // or to memory of the host there is a wait here.
         unsafe {
-            match block {
+            match *block {
                 Block::Pooled(at) => result::free_async(at, self.stream.cu_stream()),
                 Block::Plain(at) => result::free_sync(at),
                 Block::Host(start) => {
