@@ -23,8 +23,9 @@ pub struct Launch<'a> {
     pub argument: &'a [u8],
 }
 
-/// A device and its one stream: calls take effect in order, and none but [`read`](Self::read) and
-/// [`synchronize`](Self::synchronize) waits for the device; freeing may. Where the stream can be captured
+/// A device and its one stream: calls take effect in order, and none but [`read`](Self::read),
+/// [`write_pinned`](Self::write_pinned) and [`synchronize`](Self::synchronize) waits for the device; freeing
+/// may, and [`write`](Self::write) from memory that is page-locked. Where the stream can be captured
 /// into a graph, launches and copies on the device are; the rest is [`Error::Captured`] meanwhile.
 pub trait Driver {
     /// An allocation on the device, freed when dropped, after everything put into the stream before.
@@ -69,8 +70,8 @@ pub trait Driver {
     /// Page-locked memory of `bytes` (at least 1).
     fn pinned(&self, bytes: usize) -> Result<Self::Pinned, Error>;
 
-    /// Copies a range of page-locked memory to `offset` of an allocation. It is read when the copy's
-    /// turn in the stream comes: it must stay as it is until [`synchronize`](Self::synchronize).
+    /// Copies a range of page-locked memory to `offset` of an allocation, after everything before, and
+    /// waits until it was read.
     fn write_pinned(
         &self,
         memory: &Self::Memory,

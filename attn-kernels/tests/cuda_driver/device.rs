@@ -118,3 +118,30 @@ pub(crate) fn tensors(device: &CudaDevice) {
         assert!(text.contains("must"), "{text}");
     }
 }
+
+/// The driver may read page-locked memory later: what the caller writes there then must not arrive.
+pub(crate) fn page_locked(device: &CudaDevice) {
+    const BYTES: usize = 1 << 16;
+    let memory = device.alloc(2 * BYTES).unwrap();
+    let mut pinned = device.pinned(BYTES).unwrap();
+    let mut got = vec![0; 2 * BYTES];
+    for round in [1, 2, 3] {
+        pinned.as_mut().fill(round);
+        device.write(&memory, 0, pinned.as_ref()).unwrap();
+        pinned.as_mut().fill(round + 10);
+        device.write_pinned(&memory, BYTES, &pinned, 0..BYTES).unwrap();
+        pinned.as_mut().fill(round + 20);
+        // A part in the middle, as a slice like any other.
+        device.write(&memory, 64, &pinned.as_ref()[100..132]).unwrap();
+        pinned.as_mut().fill(round + 30);
+        device.read(&memory, 0, &mut got).unwrap();
+        let wanted = |i: usize| match i {
+            64..96 => round + 20,
+            i if i < BYTES => round,
+            _ => round + 10,
+        };
+        assert!(got.iter().enumerate().all(|(i, &byte)| byte == wanted(i)), "round {round}");
+    }
+    device.write(&memory, 0, &[]).unwrap();
+    device.write_pinned(&memory, 0, &pinned, 8..8).unwrap();
+}

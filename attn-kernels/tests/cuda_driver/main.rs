@@ -60,6 +60,12 @@ fn tensors_move_in_the_order_of_the_stream() {
 }
 
 #[test]
+fn page_locked_memory_is_read_at_the_call() {
+    let settings = MODES.map(|mode| ("sm_90", mode));
+    on_every_device("page_locked_memory_is_read_at_the_call", &settings, device::page_locked);
+}
+
+#[test]
 fn kernels_of_another_crate() {
     let settings = MODES.map(|mode| ("sm_89", mode));
     on_every_device("kernels_of_another_crate", &settings, device::own_modules);

@@ -125,8 +125,6 @@ impl<D: Driver> CudaBackend<D> {
             let (_area, at) = self.send(&upload)?;
             // SAFETY: as above.
             unsafe { self.copy_pairs(here, self.places(cache), sizes, at, pairs.len()) }?;
-            // The page-locked memory is written again by the next round, or by somebody else.
-            self.driver.synchronize()?;
         }
         Ok(())
     }

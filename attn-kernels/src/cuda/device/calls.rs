@@ -73,8 +73,9 @@ impl Driver for CudaDevice {
         self.refuse_captured("send from the host")?;
         self.bind()?;
         // SAFETY: the range is within a live allocation; pageable memory is read at the call ("API
-        // synchronization behavior" of the driver API), and `bytes` is not page-locked by us.
+        // synchronization behavior" of the driver API), and for other memory there is a wait.
         unsafe { result::memcpy_htod_async(at, bytes, self.0.stream.cu_stream()) }
+            .and_then(|()| if is_pageable(bytes) { Ok(()) } else { wait(&self.0.stream) })
             .map_err(|error| failed("a copy to the device", error))
     }
 
@@ -100,9 +101,10 @@ impl Driver for CudaDevice {
         let at = within(memory, offset, bytes.len())?;
         self.refuse_captured("send from the host")?;
         self.bind()?;
-        // SAFETY: the range is within a live allocation; the page-locked memory lives until the
-        // stream is done with it (its `drop` waits).
+        // SAFETY: the range is within a live allocation; the page-locked memory is borrowed until it
+        // was read.
         unsafe { result::memcpy_htod_async(at, bytes, self.0.stream.cu_stream()) }
+            .and_then(|()| wait(&self.0.stream))
             .map_err(|error| failed("a copy to the device", error))
     }
 
@@ -163,6 +165,20 @@ impl Driver for CudaDevice {
             .and_then(|()| self.0.context.check_err())
             .map_err(|error| failed("work of the device", error))
     }
+}
+
+/// Whether memory of the host is such that the driver reads it at the call: it knows nothing of it. What
+/// is page-locked (by us or by the caller) it reads when the copy's turn comes.
+fn is_pageable(bytes: &[u8]) -> bool {
+    let unknown = |at: &u8| {
+        let mut kind = 0u32;
+        let which = sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE;
+        let at = std::ptr::from_ref(at) as sys::CUdeviceptr;
+        // SAFETY: the attribute is a number of 32 bits; the address is asked about, not read.
+        let told = unsafe { sys::cuPointerGetAttribute((&raw mut kind).cast(), which, at) };
+        told == sys::CUresult::CUDA_ERROR_INVALID_VALUE
+    };
+    [bytes.first(), bytes.last()].into_iter().flatten().all(unknown)
 }
 
 /// The address of a range of an allocation.
