@@ -92,6 +92,12 @@ pub enum Error {
         /// What the call does.
         what: &'static str,
     },
+    /// Memory that another device gave, or the same with another stream.
+    #[error("{name} is memory of another device or stream than the backend's")]
+    ForeignMemory {
+        /// Which tensor or cache.
+        name: &'static str,
+    },
     /// There is no CUDA driver.
     #[error("no CUDA driver: libcuda.so.1 was not found")]
     NoDriver,

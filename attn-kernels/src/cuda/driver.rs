@@ -60,6 +60,9 @@ pub trait Driver {
     /// Allocates `bytes` (at least 1), aligned to 16 or more, all zero.
     fn alloc(&self, bytes: usize) -> Result<Self::Memory, Error>;
 
+    /// Whether an allocation is of this device and its stream: only then do calls take turns on it.
+    fn owns(&self, memory: &Self::Memory) -> bool;
+
     /// The address of an allocation on the device.
     fn address(&self, memory: &Self::Memory) -> u64;
 

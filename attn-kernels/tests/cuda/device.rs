@@ -144,6 +144,11 @@ impl Driver for Emulated {
         Ok(Memory { device: self.device.clone(), at })
     }
 
+    /// The tests have no memory of another.
+    fn owns(&self, _: &Memory) -> bool {
+        true
+    }
+
     fn address(&self, memory: &Memory) -> u64 {
         memory.at.0
     }

@@ -1,7 +1,7 @@
 //! What a device refuses, and what it says when a kernel fails.
 
 use attn_kernels::cuda::{CudaBackend, CudaDevice, Driver, Launch, PtxModule};
-use attn_kernels::{Backend, CacheShape, Error};
+use attn_kernels::{AttentionShape, Backend, Batch, CacheShape, Error, LayerScales};
 use cudarc::driver::DriverError;
 use cudarc::driver::sys::CUresult;
 use fp8_format::ElementType::{F8E4M3, F32};
@@ -107,4 +107,41 @@ pub(crate) fn waited(_: &CudaDevice) {
     assert!(event.is_complete(), "nobody waited");
     device.synchronize().unwrap();
     assert_eq!(backend.download(&tensor).unwrap(), [2.0; 64]);
+}
+
+/// Another stream of the same device: nobody orders its kernels against ours.
+pub(crate) fn foreign(device: &CudaDevice) {
+    let ours = CudaBackend::new(device.clone());
+    let theirs = CudaBackend::new(CudaDevice::new(0).unwrap());
+    let shape = CacheShape::new(4, 16, 1, 64, F8E4M3, F8E4M3);
+    let (mut cache, mut other) =
+        (ours.new_cache(shape.clone()).unwrap(), theirs.new_cache(shape.clone()).unwrap());
+    let (mut own, mut alien) = (ours.zeros(64).unwrap(), theirs.zeros(64).unwrap());
+    let scales = LayerScales::default();
+    let mut batch = Batch::new();
+    batch.push(1, 1, [1]);
+    let plan = ours.plan(&shape, &AttentionShape::new(1, 0.125), &batch).unwrap();
+    let q = own.clone();
+    let mut host = vec![0; shape.block_bytes()];
+    for (name, result) in [
+        ("the cache", ours.append(&mut other, &scales, &own, &own, &[16])),
+        ("k", ours.append(&mut cache, &scales, &alien, &own, &[16])),
+        ("v", ours.append(&mut cache, &scales, &own, &alien, &[16])),
+        ("q", ours.attention(&plan, &cache, &scales, &alien, &mut own, None)),
+        ("out", ours.attention(&plan, &cache, &scales, &q, &mut alien, None)),
+        ("the cache", ours.attention(&plan, &other, &scales, &q, &mut own, None)),
+        ("the cache", ours.copy_blocks(&mut other, &[(0, 1)])),
+        ("the source", ours.copy_blocks_from(&mut cache, &other, &[(0, 1)])),
+        ("the cache", ours.swap_out(&other, &[1], &mut host)),
+        ("the allocation", ours.copy(&alien, &mut own)),
+        ("the allocation", ours.write(&alien, &[0.0; 64])),
+        ("the allocation", ours.download(&alien).map(|_| ())),
+    ] {
+        assert_eq!(result, Err(Error::ForeignMemory { name }));
+    }
+    // A clone of the device is the same stream, and another backend on it may use all of it.
+    let same = CudaBackend::new(device.clone());
+    same.append(&mut cache, &scales, &own, &own, &[16]).unwrap();
+    same.attention(&plan, &cache, &scales, &q, &mut own, None).unwrap();
+    same.download(&own).unwrap();
 }

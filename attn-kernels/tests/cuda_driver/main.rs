@@ -77,6 +77,11 @@ fn what_cannot_be_is_refused_by_name() {
 }
 
 #[test]
+fn memory_of_another_stream_is_refused() {
+    on_every_device("memory_of_another_stream_is_refused", &[("sm_90", "async")], errors::foreign);
+}
+
+#[test]
 fn a_fault_of_a_kernel_is_told() {
     let settings = MODES.map(|mode| ("sm_90", mode));
     on_every_device("a_fault_of_a_kernel_is_told", &settings, errors::fault);

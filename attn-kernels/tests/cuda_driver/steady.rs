@@ -48,6 +48,10 @@ impl Driver for Counting {
         self.note("alloc").alloc(bytes)
     }
 
+    fn owns(&self, memory: &CudaMemory) -> bool {
+        self.device.owns(memory)
+    }
+
     fn address(&self, memory: &CudaMemory) -> u64 {
         memory.address()
     }

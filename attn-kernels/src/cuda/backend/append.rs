@@ -23,6 +23,8 @@ impl<D: Driver> CudaBackend<D> {
     ) -> Result<(), Error> {
         let shape = &cache.shape;
         check_append(shape, scales, k.len, v.len, slots)?;
+        self.check_cache(cache)?;
+        self.check_owned([("k", &*k.memory), ("v", &*v.memory)])?;
         k.require_f32("k")?;
         v.require_f32("v")?;
         if slots.is_empty() {

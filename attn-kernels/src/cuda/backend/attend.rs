@@ -23,6 +23,9 @@ impl<D: Driver> CudaBackend<D> {
         lse: Option<&CudaTensor<D::Memory>>,
     ) -> Result<(), Error> {
         plan.check_call(&cache.shape, q.len, out.len, lse.map(|l| l.len))?;
+        self.check_cache(cache)?;
+        self.check_owned([("q", &*q.memory), ("out", &*out.memory)])?;
+        self.check_owned(lse.map(|lse| ("lse", &*lse.memory)))?;
         q.require_f32("q")?;
         out.require_f32("out")?;
         lse.map_or(Ok(()), |lse| lse.require_f32("lse"))?;

@@ -120,6 +120,22 @@ impl<D: Driver> CudaBackend<D> {
         Ok(bytes)
     }
 
+    /// Refuses memory of other devices and streams.
+    fn check_owned<'a>(
+        &self,
+        all: impl IntoIterator<Item = (&'static str, &'a D::Memory)>,
+    ) -> Result<(), Error> {
+        match all.into_iter().find(|(_, memory)| !self.driver.owns(memory)) {
+            Some((name, _)) => Err(Error::ForeignMemory { name }),
+            None => Ok(()),
+        }
+    }
+
+    /// The same of a cache. All its memory is of one device.
+    fn check_cache(&self, cache: &KvCache<CudaBuffer<D::Memory>>) -> Result<(), Error> {
+        self.check_owned([("the cache", &cache.k.memory)])
+    }
+
     /// Where a buffer's dynamic scales are; 0 without any.
     fn scales_address(&self, buffer: &CudaBuffer<D::Memory>) -> u64 {
         buffer.scales.as_ref().map_or(0, |scales| self.driver.address(scales))

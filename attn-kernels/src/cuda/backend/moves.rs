@@ -80,6 +80,7 @@ impl<D: Driver> CudaBackend<D> {
     ) -> Result<(), Error> {
         let shape = &cache.shape;
         check_copies(shape, shape, copies)?;
+        self.check_cache(cache)?;
         if copies.is_empty() {
             return Ok(());
         }
@@ -102,6 +103,8 @@ impl<D: Driver> CudaBackend<D> {
         copies: &[(u32, u32)],
     ) -> Result<(), Error> {
         check_copies(&cache.shape, &source.shape, copies)?;
+        self.check_cache(cache)?;
+        self.check_owned([("the source", &source.k.memory)])?;
         let copies = last_into(copies);
         if copies.is_empty() {
             return Ok(());
@@ -125,6 +128,8 @@ impl<D: Driver> CudaBackend<D> {
     ) -> Result<(), Error> {
         let shape = &cache.shape;
         check_gather(shape, scales, block_table, &tokens, k.len, v.len)?;
+        self.check_cache(cache)?;
+        self.check_owned([("k", &*k.memory), ("v", &*v.memory)])?;
         k.require_f32("k")?;
         v.require_f32("v")?;
         let (heads, d, count) = (shape.num_kv_heads, shape.head_dim, tokens.len());

@@ -77,6 +77,7 @@ impl<D: Driver> CudaBackend<D> {
         host: &mut [u8],
     ) -> Result<(), Error> {
         check_swap(&cache.shape, blocks, host.len())?;
+        self.check_cache(cache)?;
         let sizes = block_sizes(&cache.shape);
         let (most, starts, bytes) = layout(sizes, blocks.len());
         let mut staging = lock(&self.staging);
@@ -106,6 +107,7 @@ impl<D: Driver> CudaBackend<D> {
         host: &[u8],
     ) -> Result<(), Error> {
         check_swap(&cache.shape, blocks, host.len())?;
+        self.check_cache(cache)?;
         let sizes = block_sizes(&cache.shape);
         let (most, starts, bytes) = layout(sizes, blocks.len());
         let mut staging = lock(&self.staging);

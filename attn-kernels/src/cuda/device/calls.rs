@@ -64,12 +64,16 @@ impl Driver for CudaDevice {
         })
     }
 
+    fn owns(&self, memory: &CudaMemory) -> bool {
+        memory.is_of(&self.0.owner)
+    }
+
     fn address(&self, memory: &CudaMemory) -> u64 {
         memory.at
     }
 
     fn write(&self, memory: &CudaMemory, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-        let at = within(memory, offset, bytes.len())?;
+        let at = self.within(memory, offset, bytes.len())?;
         self.refuse_captured("send from the host")?;
         self.bind()?;
         // SAFETY: the range is within a live allocation; pageable memory is read at the call ("API
@@ -98,7 +102,7 @@ impl Driver for CudaDevice {
             let (offset, bytes) = (range.start, range.end.saturating_sub(range.start));
             return Err(Error::MemoryRange { offset, bytes, size: all.len() });
         };
-        let at = within(memory, offset, bytes.len())?;
+        let at = self.within(memory, offset, bytes.len())?;
         self.refuse_captured("send from the host")?;
         self.bind()?;
         // SAFETY: the range is within a live allocation; the page-locked memory is borrowed until it
@@ -109,7 +113,7 @@ impl Driver for CudaDevice {
     }
 
     fn read(&self, memory: &CudaMemory, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
-        let at = within(memory, offset, bytes.len())?;
+        let at = self.within(memory, offset, bytes.len())?;
         self.refuse_captured("read from the device")?;
         self.bind()?;
         // SAFETY: the range is within a live allocation; `bytes` is borrowed until the copy is done.
@@ -125,7 +129,8 @@ impl Driver for CudaDevice {
         to: (&CudaMemory, usize),
         bytes: usize,
     ) -> Result<(), Error> {
-        let (source, target) = (within(from.0, from.1, bytes)?, within(to.0, to.1, bytes)?);
+        let (source, target) =
+            (self.within(from.0, from.1, bytes)?, self.within(to.0, to.1, bytes)?);
         self.bind()?;
         // SAFETY: both ranges are within live allocations.
         unsafe { result::memcpy_dtod_async(target, source, bytes, self.0.stream.cu_stream()) }
@@ -181,11 +186,21 @@ fn is_pageable(bytes: &[u8]) -> bool {
     [bytes.first(), bytes.last()].into_iter().flatten().all(unknown)
 }
 
-/// The address of a range of an allocation.
-fn within(memory: &CudaMemory, offset: usize, bytes: usize) -> Result<sys::CUdeviceptr, Error> {
-    let end = offset.checked_add(bytes).filter(|&end| end <= memory.bytes);
-    match end {
-        Some(_) => Ok(memory.at + offset as u64),
-        None => Err(Error::MemoryRange { offset, bytes, size: memory.bytes }),
+impl CudaDevice {
+    /// The address of a range of an allocation.
+    fn within(
+        &self,
+        memory: &CudaMemory,
+        offset: usize,
+        bytes: usize,
+    ) -> Result<sys::CUdeviceptr, Error> {
+        if !self.owns(memory) {
+            return Err(Error::ForeignMemory { name: "the allocation" });
+        }
+        let end = offset.checked_add(bytes).filter(|&end| end <= memory.bytes);
+        match end {
+            Some(_) => Ok(memory.at + offset as u64),
+            None => Err(Error::MemoryRange { offset, bytes, size: memory.bytes }),
+        }
     }
 }

@@ -131,6 +131,11 @@ impl CudaMemory {
         Ok(memory)
     }
 
+    /// Whether it is of this stream's.
+    pub(super) fn is_of(&self, owner: &Arc<Owner>) -> bool {
+        Arc::ptr_eq(&self.owner, owner)
+    }
+
     /// Its size in bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
