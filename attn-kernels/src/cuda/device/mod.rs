@@ -74,8 +74,8 @@ impl CudaDevice {
     ///
     /// # Errors
     ///
-    /// [`Error::NoDriver`], [`Error::NoDevice`], [`Error::DeviceTooOld`] (before compute capability
-    /// 8.0), and what the driver says.
+    /// [`Error::NoDriver`], [`Error::NoDevice`], [`Error::DriverTooOld`] (before CUDA 11.2),
+    /// [`Error::DeviceTooOld`] (before compute capability 8.0), and what the driver says.
     pub fn new(ordinal: usize) -> Result<Self, Error> {
         Self::with_modules(ordinal, &[])
     }
@@ -127,6 +127,12 @@ impl CudaDevice {
         if ordinal >= count {
             return Err(Error::NoDevice { ordinal, count });
         }
+        let mut driver = 0;
+        // SAFETY: the place is a number of the call's own.
+        unsafe { sys::cuDriverGetVersion(&raw mut driver) }
+            .result()
+            .map_err(|error| failed("the driver's version", error))?;
+        check_driver(driver)?;
         let context = CudaContext::new(ordinal).map_err(|error| failed("no context", error))?;
         let told = |error| failed("the device cannot be asked", error);
         let name = context.name().map_err(told)?;
@@ -136,9 +142,6 @@ impl CudaDevice {
         let attribute = |which| context.attribute(which).map(i32::unsigned_abs).map_err(told);
         let shared_limit = attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize;
-        let mut driver = 0;
-        // SAFETY: the place is a number of the call's own.
-        unsafe { sys::cuDriverGetVersion(&raw mut driver) }.result().map_err(told)?;
         let stream = context.new_stream().map_err(|error| failed("no stream", error))?;
         let modules = Mutex::default();
         Ok(Self(Arc::new(Inner {
@@ -294,6 +297,22 @@ impl Drop for Inner {
     }
 }
 
+/// The oldest driver, as `cuDriverGetVersion` numbers them: CUDA 11.2 brought pools of memory, and cudarc
+/// asks for them when it makes a context.
+const LEAST_DRIVER: i32 = 11_020;
+
+/// A driver that has what is called here, whatever the kernels need.
+fn check_driver(have: i32) -> Result<(), Error> {
+    match have >= LEAST_DRIVER {
+        true => Ok(()),
+        false => Err(Error::DriverTooOld {
+            what: "this backend".to_owned(),
+            have: shipped::cuda_version(have),
+            need: shipped::cuda_version(LEAST_DRIVER),
+        }),
+    }
+}
+
 /// A device that kernels are there for.
 fn check_capability(name: &str, have: (u32, u32)) -> Result<(), Error> {
     match have >= shipped::LEAST {
@@ -346,6 +365,13 @@ mod tests {
         let error = check_capability("Tesla T4", (7, 5)).unwrap_err();
         assert_eq!(error.to_string(), "Tesla T4 has compute capability 7.5, need 8.0");
         assert!(check_capability("A100", (8, 0)).is_ok() && check_capability("x", (12, 1)).is_ok());
+    }
+
+    #[test]
+    fn an_old_driver_is_refused_before_it_is_asked() {
+        let error = check_driver(11_010).unwrap_err().to_string();
+        assert_eq!(error, "the driver supports CUDA 11.1, the kernels of this backend need 11.2");
+        assert_eq!(check_driver(11_020), Ok(()));
     }
 
     #[test]
