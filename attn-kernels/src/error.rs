@@ -98,6 +98,24 @@ pub enum Error {
         /// Which tensor or cache.
         name: &'static str,
     },
+    /// A tensor would exceed the address space.
+    #[error("a tensor of {len} {element_type} elements does not fit the address space")]
+    TensorTooLarge {
+        /// Its elements.
+        len: usize,
+        /// Their type.
+        element_type: &'static str,
+    },
+    /// A copy from a part of a tensor to another that shares some of it.
+    #[error("{bytes} bytes at {from} and at {to} of one allocation overlap: they cannot be copied")]
+    Overlap {
+        /// Where the first begins, in bytes.
+        from: usize,
+        /// Where the second begins.
+        to: usize,
+        /// The length of both.
+        bytes: usize,
+    },
     /// There is no CUDA driver.
     #[error("no CUDA driver: libcuda.so.1 was not found")]
     NoDriver,

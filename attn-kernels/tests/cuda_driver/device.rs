@@ -103,6 +103,9 @@ pub(crate) fn tensors(device: &CudaDevice) {
         got.iter().enumerate().all(|(i, &x)| x == if (8..16).contains(&i) { -1.0 } else { 1.5 })
     );
 
+    backend.copy(&other.view(0..8).unwrap(), &mut part).unwrap();
+    assert_eq!(backend.download(&part).unwrap(), [1.5; 8]);
+
     let halves = backend.upload_bytes(F16, &[0, 0x3c, 0, 0x40]).unwrap();
     assert_eq!((halves.len(), halves.bytes(), halves.element()), (2, 4, F16));
     assert_eq!(backend.zeros_of(Bf16, 7).unwrap().bytes(), 14);
@@ -113,9 +116,13 @@ pub(crate) fn tensors(device: &CudaDevice) {
         backend.download(&halves).unwrap_err(),
         backend.copy(&halves, &mut other).unwrap_err(),
         backend.copy(&tensor, &mut part).unwrap_err(),
+        // Of one tensor.
+        backend.copy(&other.view(4..12).unwrap(), &mut part).unwrap_err(),
+        backend.copy(&part.clone(), &mut part).unwrap_err(),
+        backend.zeros(usize::MAX / 2).unwrap_err(),
     ] {
         let text = error.to_string();
-        assert!(text.contains("must"), "{text}");
+        assert!(["must", "overlap", "does not fit"].iter().any(|why| text.contains(why)), "{text}");
     }
 }
 

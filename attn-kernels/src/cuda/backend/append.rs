@@ -22,11 +22,7 @@ impl<D: Driver> CudaBackend<D> {
         absmax: Option<u64>,
     ) -> Result<(), Error> {
         let shape = &cache.shape;
-        check_append(shape, scales, k.len, v.len, slots)?;
-        self.check_cache(cache)?;
-        self.check_owned([("k", &*k.memory), ("v", &*v.memory)])?;
-        k.require_f32("k")?;
-        v.require_f32("v")?;
+        self.check_store(cache, scales, [k, v], slots)?;
         if slots.is_empty() {
             return Ok(());
         }
@@ -67,6 +63,20 @@ impl<D: Driver> CudaBackend<D> {
         unsafe { self.launch("append", "append_kv", [ctas, 2, 1], 0, &argument.finish()) }
     }
 
+    fn check_store(
+        &self,
+        cache: &KvCache<CudaBuffer<D::Memory>>,
+        scales: &LayerScales,
+        [k, v]: [&CudaTensor<D::Memory>; 2],
+        slots: &[i64],
+    ) -> Result<(), Error> {
+        check_append(&cache.shape, scales, k.len, v.len, slots)?;
+        self.check_cache(cache)?;
+        self.check_owned([("k", &*k.memory), ("v", &*v.memory)])?;
+        k.require_f32("k")?;
+        v.require_f32("v")
+    }
+
     /// The same, and raises `seen`.
     pub(super) fn store_observed(
         &self,
@@ -78,6 +88,11 @@ impl<D: Driver> CudaBackend<D> {
     ) -> Result<(), Error> {
         let heads = cache.shape.num_kv_heads;
         seen.validate(heads)?;
+        // Before anything is sent.
+        self.check_store(cache, scales, sides, slots)?;
+        if slots.is_empty() {
+            return Ok(());
+        }
         let mut upload = super::Upload::default();
         upload.add(std::iter::repeat_n(0, 2 * heads));
         let (area, base) = self.send(&upload)?;

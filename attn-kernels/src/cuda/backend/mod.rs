@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[cfg(feature = "cuda")]
 use super::device::CudaDevice;
 use super::kept::{Kept, Placed};
-use super::names::{AttentionKernel, element_number, unsupported};
+use super::names::{AttentionKernel, check_cache, unsupported};
 use super::tensor::{CudaBuffer, CudaTensor};
 use super::{Driver, Launch};
 use crate::attention::AttentionShape;
@@ -202,8 +202,7 @@ impl<D: Driver> Backend for CudaBackend<D> {
 
     fn new_cache(&self, shape: CacheShape) -> Result<KvCache<Self::Buffer>, Error> {
         shape.validate()?;
-        element_number(shape.k_type)?;
-        element_number(shape.v_type)?;
+        check_cache(&shape)?;
         let buffer = |side: Side| -> Result<_, Error> {
             let bytes = shape.num_blocks * shape.codes(side).block;
             let scales = shape.num_blocks * shape.scales(side).block;

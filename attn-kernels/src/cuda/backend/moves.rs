@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::{CudaBackend, Upload, WARPS, grid_of, lock};
 use crate::backend::{KvCache, check_copies, check_gather};
 use crate::cuda::argument::Argument;
-use crate::cuda::names::element_number;
+use crate::cuda::names::{MAX_GRID_Y, element_number};
 use crate::cuda::waves::{last_into, waves};
 use crate::cuda::{CudaBuffer, CudaTensor, Driver};
 use crate::error::Error;
@@ -14,8 +14,6 @@ use crate::shape::{CacheShape, Side};
 
 /// Bytes that one CTA of a copy moves per round, and rounds.
 const COPY_PIECE: usize = 128 * 16 * 4;
-/// What a grid may have along y.
-const MAX_GRID_Y: usize = 65_535;
 
 /// Where K, V and their dynamic scales are, all in blocks: 0 where there is none.
 pub(super) type Places = [u64; 4];
