@@ -35,6 +35,23 @@ pub(crate) fn unsupported(what: impl Into<String>) -> Error {
     Error::Unsupported { backend: "cuda", what: what.into() }
 }
 
+/// Whether an error says that there is no such kernel here, and not that the device has failed.
+pub(crate) fn is_absence(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Unsupported { .. }
+            | Error::NoKernel { .. }
+            | Error::NoCompiler { .. }
+            | Error::DriverTooOld { .. }
+            | Error::Compile { .. }
+    )
+}
+
+/// Whether a kernel can be had; what else goes wrong stays an error.
+fn is_there(found: Result<bool, Error>) -> Result<bool, Error> {
+    found.or_else(|error| if is_absence(&error) { Ok(false) } else { Err(error) })
+}
+
 /// The number of a stored type in the kernels.
 pub(crate) fn element_number(stored: ElementType) -> Result<u32, Error> {
     element(stored).ok_or_else(|| unsupported(format!("{} storage", stored.name())))
@@ -79,7 +96,7 @@ impl AttentionKernel {
         let kernel = Self::new(cache, plan.group_size(), tiles)?;
         let on_codes = |tiles| Self::on_codes(cache, plan.attention().math, tiles);
         match (on_codes(1), on_codes(tiles)) {
-            (Some(one), Some(found)) if has(&one).unwrap_or(false) => Ok(found),
+            (Some(one), Some(found)) if is_there(has(&one))? => Ok(found),
             _ => Ok(kernel),
         }
     }
@@ -199,6 +216,10 @@ mod tests {
         assert_eq!(chosen(&|_| Ok(true)), "attention_fp8_e4m3_e4m3_d64_m2");
         assert_eq!(chosen(&|_| Ok(false)), numbers);
         assert_eq!(chosen(&|kernel| Err(unsupported(kernel.name.clone()))), numbers);
+        // A device that failed is no device without kernels.
+        let error = Error::Device { reason: "lost".to_owned() };
+        let found = AttentionKernel::of_plan(&plan, 2, |_| Err(error.clone()));
+        assert_eq!(found, Err(error));
         // All rows alike: what there is for 16 rows decides.
         assert_eq!(chosen(&|kernel| Ok(kernel.name.ends_with("m2"))), numbers);
     }

@@ -72,6 +72,7 @@ pub(crate) fn refused(device: &CudaDevice) {
     let bad = CudaDevice::with_modules(0, BAD).unwrap();
     let text = message(bad.has("bad", "k").unwrap_err());
     assert!(text.contains("module bad cannot be loaded") && text.contains("nonsense"), "{text}");
+    assert_eq!(message(bad.has("bad", "other").unwrap_err()), text, "kept");
 
     let backend = CudaBackend::new(device.clone());
     let error = backend.new_cache(CacheShape::new(4, 16, 1, 64, F32, F8E4M3)).unwrap_err();

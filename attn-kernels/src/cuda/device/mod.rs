@@ -60,13 +60,36 @@ struct Inner {
     multiprocessors: usize,
 }
 
-/// Modules by name; `None`: there is none for this device.
+/// Modules by name. Failures are kept too: nothing is compiled again to fail again.
 #[derive(Debug, Default)]
 struct Modules {
-    loaded: HashMap<String, Option<Loaded>>,
-    /// Those compiled here, by what their kernels' names begin with.
+    loaded: HashMap<String, Tried>,
+    /// Those compiled here, by module and what their kernels' names begin with.
     #[cfg(feature = "nvrtc")]
-    compiled: HashMap<String, Option<Loaded>>,
+    compiled: HashMap<String, HashMap<String, Tried>>,
+}
+
+/// A module; `None`: there is none for this device.
+type Tried = Result<Option<Loaded>, Error>;
+
+/// What is worth keeping: memory may be there the next time.
+fn lasting(tried: Tried) -> Result<Tried, Error> {
+    match tried {
+        Err(error @ Error::DeviceMemory { .. }) => Err(error),
+        tried => Ok(tried),
+    }
+}
+
+/// A kernel of a module that was tried.
+fn kernel_of<'a>(
+    tried: Option<&'a mut Tried>,
+    kernel: &str,
+) -> Result<Option<&'a mut Kernel>, Error> {
+    match tried {
+        Some(Ok(Some(loaded))) => loaded.kernel(kernel),
+        Some(Err(error)) => Err(error.clone()),
+        Some(Ok(None)) | None => Ok(None),
+    }
 }
 
 impl CudaDevice {
@@ -237,47 +260,48 @@ impl CudaDevice {
         let mut modules = self.0.modules.lock().unwrap_or_else(PoisonError::into_inner);
         if !modules.loaded.contains_key(module) {
             self.refuse_captured("load kernels")?;
-            let loaded = match self.choose(module)? {
-                None => None,
-                Some(found) => Some(Loaded::new(&self.0.context, module, found.text.into())?),
-            };
-            modules.loaded.insert(module.to_owned(), loaded);
+            let tried = lasting(self.load(module))?;
+            modules.loaded.insert(module.to_owned(), tried);
         }
-        if let Some(loaded) = modules.loaded.get_mut(module).and_then(Option::as_mut)
-            && let Some(found) = loaded.kernel(kernel)?
-        {
+        if let Some(found) = kernel_of(modules.loaded.get_mut(module), kernel)? {
             return what(found).map(Some);
         }
         #[cfg(feature = "nvrtc")]
-        if let Some(loaded) = self.compiled(&mut modules.compiled, module, kernel)?
-            && let Some(found) = loaded.kernel(kernel)?
-        {
+        if let Some(found) = self.compiled(&mut modules.compiled, module, kernel)? {
             return what(found).map(Some);
         }
         Ok(None)
     }
 
-    /// The module compiled here that holds a kernel which does not ship; `None`: it cannot be made.
+    /// The text that ships, loaded.
+    fn load(&self, module: &str) -> Tried {
+        let text = self.choose(module)?.map(|found| found.text.into());
+        text.map(|text| Loaded::new(&self.0.context, module, text)).transpose()
+    }
+
+    /// A kernel that does not ship, of a module compiled here; `None`: it cannot be made.
     #[cfg(feature = "nvrtc")]
     fn compiled<'a>(
         &self,
-        all: &'a mut HashMap<String, Option<Loaded>>,
+        all: &'a mut HashMap<String, HashMap<String, Tried>>,
         module: &str,
         kernel: &str,
-    ) -> Result<Option<&'a mut Loaded>, Error> {
+    ) -> Result<Option<&'a mut Kernel>, Error> {
         // One module has the kernels for one tile of rows and for two.
         let (name, _) = kernel.rsplit_once("_m").unwrap_or((kernel, ""));
-        if !all.contains_key(name) {
+        if all.get(module).is_none_or(|all| !all.contains_key(name)) {
             self.refuse_captured("load kernels")?;
-            let text =
-                self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
-            let loaded = match text {
-                None => None,
-                Some(text) => Some(Loaded::new(&self.0.context, name, text.into())?),
-            };
-            all.insert(name.to_owned(), loaded);
+            let tried = lasting(self.compile(module, kernel, name))?;
+            all.entry(module.to_owned()).or_default().insert(name.to_owned(), tried);
         }
-        Ok(all.get_mut(name).and_then(Option::as_mut))
+        kernel_of(all.get_mut(module).and_then(|all| all.get_mut(name)), kernel)
+    }
+
+    /// The module of a kernel, made from the sources.
+    #[cfg(feature = "nvrtc")]
+    fn compile(&self, module: &str, kernel: &str, name: &str) -> Tried {
+        let text = self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
+        text.map(|text| Loaded::new(&self.0.context, name, text.into())).transpose()
     }
 
     fn no_kernel(&self, module: &str, kernel: &str) -> Error {
