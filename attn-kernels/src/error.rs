@@ -86,6 +86,36 @@ pub enum Error {
         /// What the driver said.
         reason: String,
     },
+    /// A call that must reach the device at once, while its stream is captured into a graph.
+    #[error("cannot {what} while the stream is captured: make the same calls once before")]
+    Captured {
+        /// What the call does.
+        what: &'static str,
+    },
+    /// Memory that another device gave, or the same with another stream.
+    #[error("{name} is memory of another device or stream than the backend's")]
+    ForeignMemory {
+        /// Which tensor or cache.
+        name: &'static str,
+    },
+    /// A tensor would exceed the address space.
+    #[error("a tensor of {len} {element_type} elements does not fit the address space")]
+    TensorTooLarge {
+        /// Its elements.
+        len: usize,
+        /// Their type.
+        element_type: &'static str,
+    },
+    /// A copy from a part of a tensor to another that shares some of it.
+    #[error("{bytes} bytes at {from} and at {to} of one allocation overlap: they cannot be copied")]
+    Overlap {
+        /// Where the first begins, in bytes.
+        from: usize,
+        /// Where the second begins.
+        to: usize,
+        /// The length of both.
+        bytes: usize,
+    },
     /// There is no CUDA driver.
     #[error("no CUDA driver: libcuda.so.1 was not found")]
     NoDriver,

@@ -23,8 +23,10 @@ pub struct Launch<'a> {
     pub argument: &'a [u8],
 }
 
-/// A device and its one stream: calls take effect in order, and none but [`read`](Self::read) and
-/// [`synchronize`](Self::synchronize) waits for the device; freeing may.
+/// A device and its one stream: calls take effect in order, and none but [`read`](Self::read),
+/// [`write_pinned`](Self::write_pinned) and [`synchronize`](Self::synchronize) waits for the device; freeing
+/// may, and [`write`](Self::write) from memory that is page-locked. Where the stream can be captured
+/// into a graph, launches and copies on the device are; the rest is [`Error::Captured`] meanwhile.
 pub trait Driver {
     /// An allocation on the device, freed when dropped, after everything put into the stream before.
     type Memory: std::fmt::Debug + Send + Sync + 'static;
@@ -58,6 +60,9 @@ pub trait Driver {
     /// Allocates `bytes` (at least 1), aligned to 16 or more, all zero.
     fn alloc(&self, bytes: usize) -> Result<Self::Memory, Error>;
 
+    /// Whether an allocation is of this device and its stream: only then do calls take turns on it.
+    fn owns(&self, memory: &Self::Memory) -> bool;
+
     /// The address of an allocation on the device.
     fn address(&self, memory: &Self::Memory) -> u64;
 
@@ -68,8 +73,8 @@ pub trait Driver {
     /// Page-locked memory of `bytes` (at least 1).
     fn pinned(&self, bytes: usize) -> Result<Self::Pinned, Error>;
 
-    /// Copies a range of page-locked memory to `offset` of an allocation. It is read when the copy's
-    /// turn in the stream comes: it must stay as it is until [`synchronize`](Self::synchronize).
+    /// Copies a range of page-locked memory to `offset` of an allocation, after everything before, and
+    /// waits until it was read.
     fn write_pinned(
         &self,
         memory: &Self::Memory,
@@ -91,7 +96,15 @@ pub trait Driver {
     ) -> Result<(), Error>;
 
     /// Starts a kernel.
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), Error>;
+    ///
+    /// # Safety
+    ///
+    /// What the kernel takes for addresses in [`argument`](Launch::argument) must be that: 0 where it
+    /// allows none, or within live allocations of this very driver (or memory that it reaches as well),
+    /// with as much room from there as the kernel reads and writes with this grid and the numbers beside
+    /// them, and aligned as it reads. The allocations must live until this call returns: freeing them
+    /// afterwards waits for the kernel. Nobody else may write meanwhile what the kernel reads or writes.
+    unsafe fn launch(&self, launch: &Launch<'_>) -> Result<(), Error>;
 
     /// Waits until everything before is done, and tells whether it went well.
     fn synchronize(&self) -> Result<(), Error>;

@@ -1,6 +1,6 @@
 //! Words that the device has already: sent when they change, not with every call.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Driver;
 use crate::error::Error;
@@ -8,20 +8,29 @@ use crate::error::Error;
 /// A list of the host with its copy on the device, in memory that stays where it is while the list
 /// does not grow.
 #[derive(Debug)]
-pub(crate) struct Kept<T, M>(Mutex<Option<Copied<T, M>>>);
+pub(crate) struct Kept<T, M>(Mutex<Copied<T, M>>);
 
 #[derive(Debug)]
 struct Copied<T, M> {
-    /// What was given last.
-    items: Vec<T>,
-    memory: M,
-    bytes: usize,
+    /// What is in the memory; `None` where that is not known.
+    items: Option<Vec<T>>,
+    /// With its size in bytes.
+    memory: Option<(M, usize)>,
 }
 
 impl<T, M> Default for Kept<T, M> {
     fn default() -> Self {
-        Self(Mutex::new(None))
+        Self(Mutex::new(Copied { items: None, memory: None }))
     }
+}
+
+/// Where a list is on the device. While this is there nobody replaces the list: it is to live until
+/// what reads the address was launched.
+#[derive(Debug)]
+#[must_use = "another thread may replace the list once this is gone"]
+pub(crate) struct Placed<'a, T, M> {
+    pub(crate) at: u64,
+    _list: MutexGuard<'a, Copied<T, M>>,
 }
 
 impl<T: PartialEq, M> Kept<T, M> {
@@ -33,28 +42,35 @@ impl<T: PartialEq, M> Kept<T, M> {
         len: usize,
         item: impl Fn(usize) -> T,
         bytes: impl FnOnce(&[T]) -> Vec<u8>,
-    ) -> Result<u64, Error> {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(copied) = &*kept
-            && copied.items.len() == len
-            && copied.items.iter().enumerate().all(|(i, have)| *have == item(i))
+    ) -> Result<Placed<'_, T, M>, Error> {
+        let mut list = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = &mut *list;
+        let same = |have: &Vec<T>| have.len() == len && (0..len).all(|i| have[i] == item(i));
+        if let (Some(have), Some((memory, _))) = (&kept.items, &kept.memory)
+            && same(have)
         {
-            return Ok(driver.address(&copied.memory));
+            let at = driver.address(memory);
+            return Ok(Placed { at, _list: list });
         }
-        let items: Vec<T> = (0..len).map(item).collect();
+        let items: Vec<T> = (0..len).map(&item).collect();
         let sent = bytes(&items);
-        // Taken out: what fails on the way leaves nothing that claims to be there.
-        let (memory, bytes) = match kept.take() {
-            Some(copied) if copied.bytes >= sent.len() => (copied.memory, copied.bytes),
+        let grown = match &kept.memory {
+            Some((_, size)) if *size >= sent.len() => None,
             _ => {
-                let bytes = sent.len().next_power_of_two().max(64);
-                (driver.alloc(bytes)?, bytes)
+                let size = sent.len().next_power_of_two().max(64);
+                Some((driver.alloc(size)?, size))
             }
         };
-        driver.write(&memory, 0, &sent)?;
-        let address = driver.address(&memory);
-        *kept = Some(Copied { items, memory, bytes });
-        Ok(address)
+        // What fails on the way leaves nothing that claims to be there.
+        kept.items = None;
+        if let Some(grown) = grown {
+            kept.memory = Some(grown);
+        }
+        let (memory, _) = kept.memory.as_ref().expect("it was there, or has just been made");
+        driver.write(memory, 0, &sent)?;
+        let at = driver.address(memory);
+        kept.items = Some(items);
+        Ok(Placed { at, _list: list })
     }
 }
 
@@ -65,7 +81,7 @@ impl<M> Kept<u32, M> {
         driver: &D,
         len: usize,
         value: impl Fn(usize) -> f32,
-    ) -> Result<u64, Error> {
+    ) -> Result<Placed<'_, u32, M>, Error> {
         let bytes = |words: &[u32]| words.iter().flat_map(|w| w.to_le_bytes()).collect();
         self.place(driver, len, |i| value(i).to_bits(), bytes)
     }

@@ -9,6 +9,8 @@ use crate::math::AttnMath;
 use crate::plan::{CHUNK, Plan};
 use crate::shape::{CacheShape, Side};
 
+/// What a grid may have along y: KV heads, in attention's.
+pub(crate) const MAX_GRID_Y: usize = 65_535;
 /// Query heads per KV head that a kernel takes.
 const MAX_GROUP: usize = 16;
 /// As in `cuda/attention.cuh` and `cuda/pages.cuh`.
@@ -33,9 +35,43 @@ pub(crate) fn unsupported(what: impl Into<String>) -> Error {
     Error::Unsupported { backend: "cuda", what: what.into() }
 }
 
+/// Whether an error says that there is no such kernel here, and not that the device has failed.
+pub(crate) fn is_absence(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Unsupported { .. }
+            | Error::NoKernel { .. }
+            | Error::NoCompiler { .. }
+            | Error::DriverTooOld { .. }
+            | Error::Compile { .. }
+    )
+}
+
+/// Whether a kernel can be had; what else goes wrong stays an error.
+fn is_there(found: Result<bool, Error>) -> Result<bool, Error> {
+    found.or_else(|error| if is_absence(&error) { Ok(false) } else { Err(error) })
+}
+
 /// The number of a stored type in the kernels.
 pub(crate) fn element_number(stored: ElementType) -> Result<u32, Error> {
     element(stored).ok_or_else(|| unsupported(format!("{} storage", stored.name())))
+}
+
+/// Refuses a cache that no kernel serves, whatever is done with it.
+pub(crate) fn check_cache(cache: &CacheShape) -> Result<(), Error> {
+    element_number(cache.k_type)?;
+    element_number(cache.v_type)?;
+    let heads = cache.num_kv_heads;
+    if heads > MAX_GRID_Y {
+        return Err(unsupported(format!("{heads} KV heads (at most {MAX_GRID_Y})")));
+    }
+    for side in [Side::K, Side::V] {
+        let bytes = cache.codes(side).block;
+        if u32::try_from(bytes).is_err() {
+            return Err(unsupported(format!("blocks of {bytes} bytes (less than 2^32)")));
+        }
+    }
+    Ok(())
 }
 
 /// The attention kernel of a cache, `tiles` × 16 rows at a time.
@@ -60,7 +96,7 @@ impl AttentionKernel {
         let kernel = Self::new(cache, plan.group_size(), tiles)?;
         let on_codes = |tiles| Self::on_codes(cache, plan.attention().math, tiles);
         match (on_codes(1), on_codes(tiles)) {
-            (Some(one), Some(found)) if has(&one).unwrap_or(false) => Ok(found),
+            (Some(one), Some(found)) if is_there(has(&one))? => Ok(found),
             _ => Ok(kernel),
         }
     }
@@ -74,12 +110,7 @@ impl AttentionKernel {
         if group > MAX_GROUP {
             return Err(unsupported(format!("{group} query heads per KV head (at most 16)")));
         }
-        for side in [Side::K, Side::V] {
-            let bytes = cache.codes(side).block;
-            if u32::try_from(bytes).is_err() {
-                return Err(unsupported(format!("blocks of {bytes} bytes (less than 2^32)")));
-            }
-        }
+        check_cache(cache)?;
         Self::multiplying(Products::Numbers, cache, tiles)
     }
 
@@ -185,6 +216,10 @@ mod tests {
         assert_eq!(chosen(&|_| Ok(true)), "attention_fp8_e4m3_e4m3_d64_m2");
         assert_eq!(chosen(&|_| Ok(false)), numbers);
         assert_eq!(chosen(&|kernel| Err(unsupported(kernel.name.clone()))), numbers);
+        // A device that failed is no device without kernels.
+        let error = Error::Device { reason: "lost".to_owned() };
+        let found = AttentionKernel::of_plan(&plan, 2, |_| Err(error.clone()));
+        assert_eq!(found, Err(error));
         // All rows alike: what there is for 16 rows decides.
         assert_eq!(chosen(&|kernel| Ok(kernel.name.ends_with("m2"))), numbers);
     }
@@ -194,6 +229,11 @@ mod tests {
         assert!(AttentionKernel::new(&cache(128, F32), 4, 1).is_err());
         assert!(AttentionKernel::new(&cache(72, F8E4M3), 4, 1).is_err());
         assert!(AttentionKernel::new(&cache(128, F8E4M3), 17, 1).is_err());
+        let with = |heads, bs| CacheShape::new(1, bs, heads, 256, F16, F8E4M3);
+        let text = |cache| AttentionKernel::new(&cache, 1, 1).unwrap_err().to_string();
+        assert!(text(with(65_536, 8)).ends_with("65536 KV heads (at most 65535)"));
+        assert!(AttentionKernel::new(&with(65_535, 8), 1, 1).is_ok());
+        assert!(text(with(65_535, 256)).ends_with("blocks of 8589803520 bytes (less than 2^32)"));
         let kernel = AttentionKernel::new(&cache(128, F8E4M3), 16, 2).unwrap();
         assert_eq!(kernel.name, "attention_e4m3_e4m3_d128_m2");
     }

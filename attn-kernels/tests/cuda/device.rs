@@ -144,6 +144,11 @@ impl Driver for Emulated {
         Ok(Memory { device: self.device.clone(), at })
     }
 
+    /// The tests have no memory of another.
+    fn owns(&self, _: &Memory) -> bool {
+        true
+    }
+
     fn address(&self, memory: &Memory) -> u64 {
         memory.at.0
     }
@@ -181,7 +186,7 @@ impl Driver for Emulated {
         self.write(to.0, to.1, &all)
     }
 
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
+    unsafe fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
         let module =
             self.module(launch.module, launch.kernel).map_err(|reason| Error::Device { reason })?;
         let kernel = module.kernel(launch.kernel).map_err(|e| failed(&e))?;

@@ -45,14 +45,16 @@ pub(crate) fn multiply(
     factor: f32,
 ) -> Result<(), attn_kernels::Error> {
     let argument = Argument::new().u64(address).u32(n).f32(factor).finish();
-    backend.driver().launch(&Launch {
+    let launch = Launch {
         module: "own",
         kernel: "multiply",
         grid: [n.div_ceil(64), 1, 1],
         threads: 64,
         shared: 0,
         argument: &argument,
-    })
+    };
+    // SAFETY: `n` floats of a live tensor; of more, an emulated device tells.
+    unsafe { backend.driver().launch(&launch) }
 }
 
 pub(crate) fn own_modules(first: &CudaDevice) {
@@ -101,6 +103,9 @@ pub(crate) fn tensors(device: &CudaDevice) {
         got.iter().enumerate().all(|(i, &x)| x == if (8..16).contains(&i) { -1.0 } else { 1.5 })
     );
 
+    backend.copy(&other.view(0..8).unwrap(), &mut part).unwrap();
+    assert_eq!(backend.download(&part).unwrap(), [1.5; 8]);
+
     let halves = backend.upload_bytes(F16, &[0, 0x3c, 0, 0x40]).unwrap();
     assert_eq!((halves.len(), halves.bytes(), halves.element()), (2, 4, F16));
     assert_eq!(backend.zeros_of(Bf16, 7).unwrap().bytes(), 14);
@@ -111,8 +116,39 @@ pub(crate) fn tensors(device: &CudaDevice) {
         backend.download(&halves).unwrap_err(),
         backend.copy(&halves, &mut other).unwrap_err(),
         backend.copy(&tensor, &mut part).unwrap_err(),
+        // Of one tensor.
+        backend.copy(&other.view(4..12).unwrap(), &mut part).unwrap_err(),
+        backend.copy(&part.clone(), &mut part).unwrap_err(),
+        backend.zeros(usize::MAX / 2).unwrap_err(),
     ] {
         let text = error.to_string();
-        assert!(text.contains("must"), "{text}");
+        assert!(["must", "overlap", "does not fit"].iter().any(|why| text.contains(why)), "{text}");
     }
+}
+
+/// The driver may read page-locked memory later: what the caller writes there then must not arrive.
+pub(crate) fn page_locked(device: &CudaDevice) {
+    const BYTES: usize = 1 << 16;
+    let memory = device.alloc(2 * BYTES).unwrap();
+    let mut pinned = device.pinned(BYTES).unwrap();
+    let mut got = vec![0; 2 * BYTES];
+    for round in [1, 2, 3] {
+        pinned.as_mut().fill(round);
+        device.write(&memory, 0, pinned.as_ref()).unwrap();
+        pinned.as_mut().fill(round + 10);
+        device.write_pinned(&memory, BYTES, &pinned, 0..BYTES).unwrap();
+        pinned.as_mut().fill(round + 20);
+        // A part in the middle, as a slice like any other.
+        device.write(&memory, 64, &pinned.as_ref()[100..132]).unwrap();
+        pinned.as_mut().fill(round + 30);
+        device.read(&memory, 0, &mut got).unwrap();
+        let wanted = |i: usize| match i {
+            64..96 => round + 20,
+            i if i < BYTES => round,
+            _ => round + 10,
+        };
+        assert!(got.iter().enumerate().all(|(i, &byte)| byte == wanted(i)), "round {round}");
+    }
+    device.write(&memory, 0, &[]).unwrap();
+    device.write_pinned(&memory, 0, &pinned, 8..8).unwrap();
 }

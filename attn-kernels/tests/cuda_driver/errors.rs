@@ -1,7 +1,9 @@
 //! What a device refuses, and what it says when a kernel fails.
 
 use attn_kernels::cuda::{CudaBackend, CudaDevice, Driver, Launch, PtxModule};
-use attn_kernels::{Backend, CacheShape, Error};
+use attn_kernels::{AttentionShape, Backend, Batch, CacheShape, Error, LayerScales};
+use cudarc::driver::DriverError;
+use cudarc::driver::sys::CUresult;
 use fp8_format::ElementType::{F8E4M3, F32};
 
 use crate::device::{OWN, multiply};
@@ -53,13 +55,15 @@ pub(crate) fn refused(device: &CudaDevice) {
         shared: 0,
         argument: &[0; 8],
     };
-    let text = message(device.launch(&launch).unwrap_err());
+    // SAFETY: refused.
+    let text = message(unsafe { device.launch(&launch) }.unwrap_err());
     assert!(
         text.starts_with("append_kv takes ") && text.ends_with("of arguments, got 8"),
         "{text}"
     );
     let absent = Launch { kernel: "append_nothing", ..launch };
-    let text = message(device.launch(&absent).unwrap_err());
+    // SAFETY: refused.
+    let text = message(unsafe { device.launch(&absent) }.unwrap_err());
     assert!(text.starts_with("no kernel append_nothing in module append for "), "{text}");
 
     let new = CudaDevice::with_modules(0, NEW).unwrap();
@@ -68,6 +72,7 @@ pub(crate) fn refused(device: &CudaDevice) {
     let bad = CudaDevice::with_modules(0, BAD).unwrap();
     let text = message(bad.has("bad", "k").unwrap_err());
     assert!(text.contains("module bad cannot be loaded") && text.contains("nonsense"), "{text}");
+    assert_eq!(message(bad.has("bad", "other").unwrap_err()), text, "kept");
 
     let backend = CudaBackend::new(device.clone());
     let error = backend.new_cache(CacheShape::new(4, 16, 1, 64, F32, F8E4M3)).unwrap_err();
@@ -86,4 +91,58 @@ pub(crate) fn fault(device: &CudaDevice) {
     let error = launched.and_then(|()| backend.driver().synchronize()).unwrap_err();
     assert!(error.to_string().contains("CUDA_ERROR_ILLEGAL_ADDRESS"), "{error}");
     assert!(backend.download(&tensor).is_err());
+}
+
+/// An error that an earlier call left (of memory that was let go, say) is told once, by a call that
+/// waits all the same.
+pub(crate) fn waited(_: &CudaDevice) {
+    let backend = CudaBackend::new(CudaDevice::with_modules(0, OWN).unwrap());
+    let (device, stream) = (backend.driver(), backend.driver().stream());
+    let tensor = backend.upload(&[1.0; 64]).unwrap();
+    multiply(&backend, backend.address(&tensor), 64, 2.0).unwrap();
+    let event = stream.record_event(None).unwrap();
+    let left = DriverError(CUresult::CUDA_ERROR_INVALID_VALUE);
+    stream.context().record_err(Err::<(), _>(left));
+    let error = device.synchronize().unwrap_err().to_string();
+    assert!(error.contains("CUDA_ERROR_INVALID_VALUE"), "{error}");
+    assert!(event.is_complete(), "nobody waited");
+    device.synchronize().unwrap();
+    assert_eq!(backend.download(&tensor).unwrap(), [2.0; 64]);
+}
+
+/// Another stream of the same device: nobody orders its kernels against ours.
+pub(crate) fn foreign(device: &CudaDevice) {
+    let ours = CudaBackend::new(device.clone());
+    let theirs = CudaBackend::new(CudaDevice::new(0).unwrap());
+    let shape = CacheShape::new(4, 16, 1, 64, F8E4M3, F8E4M3);
+    let (mut cache, mut other) =
+        (ours.new_cache(shape.clone()).unwrap(), theirs.new_cache(shape.clone()).unwrap());
+    let (mut own, mut alien) = (ours.zeros(64).unwrap(), theirs.zeros(64).unwrap());
+    let scales = LayerScales::default();
+    let mut batch = Batch::new();
+    batch.push(1, 1, [1]);
+    let plan = ours.plan(&shape, &AttentionShape::new(1, 0.125), &batch).unwrap();
+    let q = own.clone();
+    let mut host = vec![0; shape.block_bytes()];
+    for (name, result) in [
+        ("the cache", ours.append(&mut other, &scales, &own, &own, &[16])),
+        ("k", ours.append(&mut cache, &scales, &alien, &own, &[16])),
+        ("v", ours.append(&mut cache, &scales, &own, &alien, &[16])),
+        ("q", ours.attention(&plan, &cache, &scales, &alien, &mut own, None)),
+        ("out", ours.attention(&plan, &cache, &scales, &q, &mut alien, None)),
+        ("the cache", ours.attention(&plan, &other, &scales, &q, &mut own, None)),
+        ("the cache", ours.copy_blocks(&mut other, &[(0, 1)])),
+        ("the source", ours.copy_blocks_from(&mut cache, &other, &[(0, 1)])),
+        ("the cache", ours.swap_out(&other, &[1], &mut host)),
+        ("the allocation", ours.copy(&alien, &mut own)),
+        ("the allocation", ours.write(&alien, &[0.0; 64])),
+        ("the allocation", ours.download(&alien).map(|_| ())),
+    ] {
+        assert_eq!(result, Err(Error::ForeignMemory { name }));
+    }
+    // A clone of the device is the same stream, and another backend on it may use all of it.
+    let same = CudaBackend::new(device.clone());
+    same.append(&mut cache, &scales, &own, &own, &[16]).unwrap();
+    same.attention(&plan, &cache, &scales, &q, &mut own, None).unwrap();
+    same.download(&own).unwrap();
 }

@@ -17,6 +17,7 @@ mod nvrtc;
 #[path = "../common/slices.rs"]
 mod slices;
 mod steady;
+mod threads;
 
 use gate::{MODES, PROFILES, on_every_device};
 
@@ -59,6 +60,12 @@ fn tensors_move_in_the_order_of_the_stream() {
 }
 
 #[test]
+fn page_locked_memory_is_read_at_the_call() {
+    let settings = MODES.map(|mode| ("sm_90", mode));
+    on_every_device("page_locked_memory_is_read_at_the_call", &settings, device::page_locked);
+}
+
+#[test]
 fn kernels_of_another_crate() {
     let settings = MODES.map(|mode| ("sm_89", mode));
     on_every_device("kernels_of_another_crate", &settings, device::own_modules);
@@ -70,9 +77,20 @@ fn what_cannot_be_is_refused_by_name() {
 }
 
 #[test]
+fn memory_of_another_stream_is_refused() {
+    on_every_device("memory_of_another_stream_is_refused", &[("sm_90", "async")], errors::foreign);
+}
+
+#[test]
 fn a_fault_of_a_kernel_is_told() {
     let settings = MODES.map(|mode| ("sm_90", mode));
     on_every_device("a_fault_of_a_kernel_is_told", &settings, errors::fault);
+}
+
+#[test]
+fn an_old_error_does_not_keep_from_waiting() {
+    let settings = MODES.map(|mode| ("sm_90", mode));
+    on_every_device("an_old_error_does_not_keep_from_waiting", &settings, errors::waited);
 }
 
 #[test]
@@ -104,6 +122,18 @@ fn a_steady_step_is_launches_alone() {
 fn a_step_is_captured_and_replayed() {
     let settings = MODES.map(|mode| ("sm_90", mode));
     on_every_device("a_step_is_captured_and_replayed", &settings, steady::captured);
+}
+
+#[test]
+fn a_capture_takes_no_memory_of_the_host() {
+    let settings = MODES.map(|mode| ("sm_90", mode));
+    on_every_device("a_capture_takes_no_memory_of_the_host", &settings, steady::not_captured);
+}
+
+#[test]
+fn threads_do_not_disturb_each_other() {
+    let settings = MODES.map(|mode| ("sm_90", mode));
+    on_every_device("threads_do_not_disturb_each_other", &settings, threads::shared);
 }
 
 #[cfg(feature = "nvrtc")]

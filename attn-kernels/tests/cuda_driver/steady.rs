@@ -48,6 +48,10 @@ impl Driver for Counting {
         self.note("alloc").alloc(bytes)
     }
 
+    fn owns(&self, memory: &CudaMemory) -> bool {
+        self.device.owns(memory)
+    }
+
     fn address(&self, memory: &CudaMemory) -> u64 {
         memory.address()
     }
@@ -83,8 +87,9 @@ impl Driver for Counting {
         self.note("copy").copy(from, to, bytes)
     }
 
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
-        self.note("launch").launch(launch)
+    unsafe fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
+        // SAFETY: the caller's promise.
+        unsafe { self.note("launch").launch(launch) }
     }
 
     fn synchronize(&self) -> Result<(), Error> {
@@ -252,4 +257,62 @@ pub(crate) fn captured(device: &CudaDevice) {
     step.plan = other.plan(&cache, &attention, &step.plan.batch().clone()).unwrap();
     step.run(&backend).unwrap();
     assert!(step.results(&backend) == expected[2]);
+}
+
+/// What must be sent is refused in a capture, and sent by the next call outside of it.
+pub(crate) fn not_captured(device: &CudaDevice) {
+    let context = device.stream().context().clone();
+    // SAFETY: there is one stream, and no memory of cudarc's own kind.
+    unsafe { context.disable_event_tracking() };
+    let backend = CudaBackend::new(device.clone());
+    let steps = || {
+        let mut step = step(&backend);
+        step.fill(&backend, 1);
+        step.run(&backend).unwrap();
+        step
+    };
+    let (mut step, mut eager) = (steps(), steps());
+    let spare = backend.zeros(1 << 20).unwrap();
+    let mut pinned = Some(device.pinned(64).unwrap());
+    let mut spare = Some(spare);
+    device.synchronize().unwrap();
+    let (free, _) = device.memory_info().unwrap();
+
+    let stream = device.stream();
+    stream.begin_capture(CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_GLOBAL).unwrap();
+    step.slots[1] -= 1;
+    for _ in 0..2 {
+        let refused = step.run(&backend).unwrap_err();
+        assert!(matches!(refused, Error::Captured { .. }), "{refused}");
+    }
+    let text = backend.zeros(16).unwrap_err().to_string();
+    assert!(text.starts_with("cannot allocate while the stream is captured"), "{text}");
+    assert!(matches!(device.pinned(64), Err(Error::Captured { .. })));
+    assert!(matches!(device.synchronize(), Err(Error::Captured { .. })));
+    assert!(matches!(backend.download(&step.out[0]), Err(Error::Captured { .. })));
+    assert!(matches!(
+        backend.write(&step.q[0], &[0.0; 2 * HEADS * D]),
+        Err(Error::Captured { .. })
+    ));
+    // Memory that is let go meanwhile is freed later.
+    spare.take();
+    pinned.take();
+    // Nothing of that ended the capture. (An empty graph may be none.)
+    stream.end_capture(CUgraphInstantiate_flags(0)).unwrap();
+
+    step.run(&backend).unwrap();
+    eager.slots[1] -= 1;
+    let other = CudaBackend::new(device.clone());
+    eager.run(&other).unwrap();
+    assert!(step.results(&backend) == eager.results(&backend), "the new slots were not sent");
+    for (a, b) in step.caches.iter().zip(&eager.caches) {
+        assert!(backend.codes(a.k()).unwrap() == backend.codes(b.k()).unwrap());
+    }
+    drop(backend.zeros(16).unwrap());
+    device.synchronize().unwrap();
+    if crate::gate::is_emulated(device) {
+        // A GPU's pool need not give it back.
+        let (now, _) = device.memory_info().unwrap();
+        assert!(now >= free + (1 << 20) * 4 - (1 << 20), "{now} free, {free} before");
+    }
 }

@@ -1,6 +1,6 @@
 //! Storing K and V, and what their largest magnitudes are.
 
-use super::{CudaBackend, WARPS, grid_of};
+use super::{CudaBackend, WARPS, grid_of, lock};
 use crate::backend::{KvCache, check_append};
 use crate::cuda::argument::Argument;
 use crate::cuda::names::element_number;
@@ -22,23 +22,23 @@ impl<D: Driver> CudaBackend<D> {
         absmax: Option<u64>,
     ) -> Result<(), Error> {
         let shape = &cache.shape;
-        check_append(shape, scales, k.len, v.len, slots)?;
-        k.require_f32("k")?;
-        v.require_f32("v")?;
+        self.check_store(cache, scales, [k, v], slots)?;
         if slots.is_empty() {
             return Ok(());
         }
         let heads = shape.num_kv_heads;
-        let at_slots = self.slots.place(&self.driver, slots.len(), |i| slots[i], slot_bytes)?;
+        let _order = lock(&self.order);
+        let given = [self.given(cache, scales, Side::K)?, self.given(cache, scales, Side::V)?];
+        let placed = self.slots.place(&self.driver, slots.len(), |i| slots[i], slot_bytes)?;
         let mut argument = Argument::new();
         for (from, side, index) in [(k, Side::K, 0), (v, Side::V, 1)] {
             let (buffer, codes) = (cache.buffer(side), shape.codes(side));
             argument = argument
                 .u64(self.address(from))
                 .u64(self.driver.address(&buffer.memory))
-                .u64(self.given_address(cache, scales, side)?)
+                .u64(given[index].at)
                 .u64(self.scales_address(buffer))
-                .u64(absmax.map_or(0, |at| at + index * 4 * heads as u64))
+                .u64(absmax.map_or(0, |at| at + (index * 4 * heads) as u64))
                 .u64(codes.block as u64)
                 .count(codes.token)
                 .count(codes.head)
@@ -46,7 +46,7 @@ impl<D: Driver> CudaBackend<D> {
                 .u32(0);
         }
         let argument = argument
-            .u64(at_slots)
+            .u64(placed.at)
             .u64(0)
             .u64(0)
             .count(heads * shape.block_size)
@@ -57,7 +57,24 @@ impl<D: Driver> CudaBackend<D> {
             .count(heads)
             .count(shape.head_dim);
         let ctas = grid_of((slots.len() * heads).div_ceil(WARPS))?;
-        self.launch("append", "append_kv", [ctas, 2, 1], 0, &argument.finish())
+        // SAFETY: `check_append` compared the lengths of K and V with the slots, and the slots with the
+        // cache; scales are one per head, and the lists stay where they are while `given` and `placed`
+        // are there. `absmax`, of the caller below, has room for the heads of both sides.
+        unsafe { self.launch("append", "append_kv", [ctas, 2, 1], 0, &argument.finish()) }
+    }
+
+    fn check_store(
+        &self,
+        cache: &KvCache<CudaBuffer<D::Memory>>,
+        scales: &LayerScales,
+        [k, v]: [&CudaTensor<D::Memory>; 2],
+        slots: &[i64],
+    ) -> Result<(), Error> {
+        check_append(&cache.shape, scales, k.len, v.len, slots)?;
+        self.check_cache(cache)?;
+        self.check_owned([("k", &*k.memory), ("v", &*v.memory)])?;
+        k.require_f32("k")?;
+        v.require_f32("v")
     }
 
     /// The same, and raises `seen`.
@@ -71,6 +88,11 @@ impl<D: Driver> CudaBackend<D> {
     ) -> Result<(), Error> {
         let heads = cache.shape.num_kv_heads;
         seen.validate(heads)?;
+        // Before anything is sent.
+        self.check_store(cache, scales, sides, slots)?;
+        if slots.is_empty() {
+            return Ok(());
+        }
         let mut upload = super::Upload::default();
         upload.add(std::iter::repeat_n(0, 2 * heads));
         let (area, base) = self.send(&upload)?;

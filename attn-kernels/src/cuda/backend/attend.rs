@@ -1,6 +1,6 @@
 //! Attention: launches alone, of what the plan has on the device already.
 
-use super::{CudaBackend, grid_of};
+use super::{CudaBackend, grid_of, lock};
 use crate::backend::KvCache;
 use crate::cuda::argument::Argument;
 use crate::cuda::names::unsupported;
@@ -23,6 +23,9 @@ impl<D: Driver> CudaBackend<D> {
         lse: Option<&CudaTensor<D::Memory>>,
     ) -> Result<(), Error> {
         plan.check_call(&cache.shape, q.len, out.len, lse.map(|l| l.len))?;
+        self.check_cache(cache)?;
+        self.check_owned([("q", &*q.memory), ("out", &*out.memory)])?;
+        self.check_owned(lse.map(|lse| ("lse", &*lse.memory)))?;
         q.require_f32("q")?;
         out.require_f32("out")?;
         lse.map_or(Ok(()), |lse| lse.require_f32("lse"))?;
@@ -38,14 +41,15 @@ impl<D: Driver> CudaBackend<D> {
         };
         let (shape, attention) = (&cache.shape, plan.attention());
         let (heads, variant, work) = (shape.num_kv_heads, &attention.variant, &placed.work);
-        let at_k = self.given_address(cache, scales, Side::K)?;
-        let at_v = self.given_address(cache, scales, Side::V)?;
-        let at_q = match attention.math.uses_q_scale() {
+        let _order = lock(&self.order);
+        let given_k = self.given(cache, scales, Side::K)?;
+        let given_v = self.given(cache, scales, Side::V)?;
+        let given_q = match attention.math.uses_q_scale() {
             true => {
                 let of = |head| scales.q.get(head);
-                cache.k.q.place_floats(&self.driver, attention.num_heads, of)?
+                Some(cache.k.q.place_floats(&self.driver, attention.num_heads, of)?)
             }
-            false => 0,
+            false => None,
         };
         let prob = match attention.math.uses_prob_scale() {
             true => scales.prob.unwrap_or(default_prob_scale(shape.v_type)),
@@ -64,9 +68,9 @@ impl<D: Driver> CudaBackend<D> {
                 .u64(self.driver.address(&cache.v.memory))
                 .u64(self.scales_address(&cache.k))
                 .u64(self.scales_address(&cache.v))
-                .u64(at_k)
-                .u64(at_v)
-                .u64(at_q)
+                .u64(given_k.at)
+                .u64(given_v.at)
+                .u64(given_q.as_ref().map_or(0, |given| given.at))
                 .u64(placed.slopes)
                 .u64(placed.sinks)
                 .u64(placed.tables)
@@ -98,11 +102,15 @@ impl<D: Driver> CudaBackend<D> {
             let kernel = kernel.ok_or_else(|| unsupported("two tiles of rows on this device"))?;
             let grid = [grid_of(tasks.len())?, grid_of(heads)?, 1];
             let argument = argument(placed.tasks[index]);
-            self.launch(&kernel.module, &kernel.name, grid, kernel.shared, &argument)?;
+            // SAFETY: `check_call` compared the cache with the plan's, whose tables are within it, and
+            // the lengths of `q`, `out` and `lse` with the plan's rows; lists and states are the
+            // plan's, and the scales, one per head, stay while `given_…` are there.
+            unsafe { self.launch(&kernel.module, &kernel.name, grid, kernel.shared, &argument) }?;
         }
         if !work.joins.is_empty() {
             let grid = [grid_of(work.joins.len())?, grid_of(heads)?, 1];
-            self.launch("merge", "merge_chunks", grid, 0, &argument(placed.tasks[2]))?;
+            // SAFETY: as above.
+            unsafe { self.launch("merge", "merge_chunks", grid, 0, &argument(placed.tasks[2])) }?;
         }
         Ok(())
     }

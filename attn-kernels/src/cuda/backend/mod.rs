@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "cuda")]
 use super::device::CudaDevice;
-use super::kept::Kept;
-use super::names::{AttentionKernel, element_number, unsupported};
+use super::kept::{Kept, Placed};
+use super::names::{AttentionKernel, check_cache, unsupported};
 use super::tensor::{CudaBuffer, CudaTensor};
 use super::{Driver, Launch};
 use crate::attention::AttentionShape;
@@ -37,7 +37,7 @@ const WARPS: usize = 4;
 ///
 /// K and V may be f16, bf16, E4M3, E5M2 or INT8, `head_dim` 64, 96, 128 or 256, with up to 16 query
 /// heads per KV head; what else is asked for is [`Error::Unsupported`]. Calls of one backend take
-/// effect in order.
+/// effect in order, and those of several threads one after the other.
 ///
 /// # What a step costs beside its kernels
 ///
@@ -45,9 +45,14 @@ const WARPS: usize = 4;
 /// the scales of a cache are sent when they differ from the last ones. So the second and every later
 /// layer of a step, and a step whose slots and scales were seen before, allocate nothing, send nothing
 /// and wait for nothing: `append` and [`attention`](Backend::attention) are kernel launches alone, and
-/// can be captured into a CUDA graph after the same calls were made once. A graph holds addresses: the
-/// plan, the caches and the tensors must live as long, and a later `append` of more slots than any
-/// before moves the slots. A plan that another backend made works too, but is sent with every call.
+/// can be captured into a CUDA graph after the same calls were made once; what would have to be sent is
+/// [`Error::Captured`] meanwhile, and is sent by the next call outside of the capture.
+///
+/// A graph holds addresses. The backend, the plan, the caches and the tensors must outlive it. A replay
+/// reads the slots and scales that are on the device then: a later call with others replaces them, and
+/// more slots than any before move, so that the call that was captured must be made again before a
+/// replay, and the graph captured again where there were more. A plan that another backend made works
+/// too, but is sent with every call.
 #[derive(Debug)]
 pub struct CudaBackend<
     #[cfg(feature = "cuda")] D: Driver = CudaDevice,
@@ -58,6 +63,9 @@ pub struct CudaBackend<
     slots: Kept<i64, D::Memory>,
     /// For what one plan or one call sends. Also tells plans of this backend from others'.
     areas: Arc<Pool<D::Memory>>,
+    /// Held from the first list that a call places to the last launch that reads one, and while
+    /// attention and the merge after it share states: calls of several threads take turns.
+    order: Mutex<()>,
     /// States of chunks: launches of one stream take turns.
     states: Mutex<Option<(Arc<D::Memory>, usize)>>,
     staging: Mutex<Option<Staging<D>>>,
@@ -82,6 +90,7 @@ impl<D: Driver> CudaBackend<D> {
             driver,
             slots: Kept::default(),
             areas: Arc::default(),
+            order: Mutex::default(),
             states: Mutex::default(),
             staging: Mutex::default(),
         }
@@ -111,18 +120,34 @@ impl<D: Driver> CudaBackend<D> {
         Ok(bytes)
     }
 
+    /// Refuses memory of other devices and streams.
+    fn check_owned<'a>(
+        &self,
+        all: impl IntoIterator<Item = (&'static str, &'a D::Memory)>,
+    ) -> Result<(), Error> {
+        match all.into_iter().find(|(_, memory)| !self.driver.owns(memory)) {
+            Some((name, _)) => Err(Error::ForeignMemory { name }),
+            None => Ok(()),
+        }
+    }
+
+    /// The same of a cache. All its memory is of one device.
+    fn check_cache(&self, cache: &KvCache<CudaBuffer<D::Memory>>) -> Result<(), Error> {
+        self.check_owned([("the cache", &cache.k.memory)])
+    }
+
     /// Where a buffer's dynamic scales are; 0 without any.
     fn scales_address(&self, buffer: &CudaBuffer<D::Memory>) -> u64 {
         buffer.scales.as_ref().map_or(0, |scales| self.driver.address(scales))
     }
 
     /// Where the given scales of one side of a cache are.
-    fn given_address(
+    fn given<'a>(
         &self,
-        cache: &KvCache<CudaBuffer<D::Memory>>,
+        cache: &'a KvCache<CudaBuffer<D::Memory>>,
         scales: &LayerScales,
         side: Side,
-    ) -> Result<u64, Error> {
+    ) -> Result<Placed<'a, u32, D::Memory>, Error> {
         let (given, of) = (&cache.buffer(side).given, scales.of(side));
         given.place_floats(&self.driver, cache.shape.num_kv_heads, |head| of.get(head))
     }
@@ -134,7 +159,12 @@ impl<D: Driver> CudaBackend<D> {
         Ok((area, base))
     }
 
-    fn launch(
+    /// Starts a kernel.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Driver::launch`].
+    unsafe fn launch(
         &self,
         module: &str,
         kernel: &str,
@@ -143,7 +173,8 @@ impl<D: Driver> CudaBackend<D> {
         argument: &[u8],
     ) -> Result<(), Error> {
         let launch = Launch { module, kernel, grid, threads: THREADS, shared, argument };
-        self.driver.launch(&launch)
+        // SAFETY: the caller's promise.
+        unsafe { self.driver.launch(&launch) }
     }
 
     /// The kernel for `tiles` tiles of rows, if the device has it.
@@ -171,8 +202,7 @@ impl<D: Driver> Backend for CudaBackend<D> {
 
     fn new_cache(&self, shape: CacheShape) -> Result<KvCache<Self::Buffer>, Error> {
         shape.validate()?;
-        element_number(shape.k_type)?;
-        element_number(shape.v_type)?;
+        check_cache(&shape)?;
         let buffer = |side: Side| -> Result<_, Error> {
             let bytes = shape.num_blocks * shape.codes(side).block;
             let scales = shape.num_blocks * shape.scales(side).block;

@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use super::{CudaBackend, Upload, WARPS, grid_of};
+use super::{CudaBackend, Upload, WARPS, grid_of, lock};
 use crate::backend::{KvCache, check_copies, check_gather};
 use crate::cuda::argument::Argument;
-use crate::cuda::names::element_number;
+use crate::cuda::names::{MAX_GRID_Y, element_number};
 use crate::cuda::waves::{last_into, waves};
 use crate::cuda::{CudaBuffer, CudaTensor, Driver};
 use crate::error::Error;
@@ -14,8 +14,6 @@ use crate::shape::{CacheShape, Side};
 
 /// Bytes that one CTA of a copy moves per round, and rounds.
 const COPY_PIECE: usize = 128 * 16 * 4;
-/// What a grid may have along y.
-const MAX_GRID_Y: usize = 65_535;
 
 /// Where K, V and their dynamic scales are, all in blocks: 0 where there is none.
 pub(super) type Places = [u64; 4];
@@ -35,7 +33,12 @@ impl<D: Driver> CudaBackend<D> {
     }
 
     /// Starts copies that may run in any order, `pairs` of the device's `[copies][2]`.
-    pub(super) fn copy_pairs(
+    ///
+    /// # Safety
+    ///
+    /// There are so many pairs at `pairs`, and at `from` and `to` the blocks that they name, of these
+    /// sizes.
+    pub(super) unsafe fn copy_pairs(
         &self,
         from: Places,
         to: Places,
@@ -61,7 +64,8 @@ impl<D: Driver> CudaBackend<D> {
                     .u64(pairs + 8 * first as u64);
                 let count = grid_of(MAX_GRID_Y.min(copies - first))?;
                 let grid = [grid_of(most.div_ceil(COPY_PIECE))?, count, 2];
-                self.launch("copy_blocks", "copy_blocks", grid, 0, &argument.finish())?;
+                // SAFETY: the caller's promise; a launch takes its part of the pairs.
+                unsafe { self.launch("copy_blocks", "copy_blocks", grid, 0, &argument.finish()) }?;
             }
         }
         Ok(())
@@ -74,6 +78,7 @@ impl<D: Driver> CudaBackend<D> {
     ) -> Result<(), Error> {
         let shape = &cache.shape;
         check_copies(shape, shape, copies)?;
+        self.check_cache(cache)?;
         if copies.is_empty() {
             return Ok(());
         }
@@ -82,7 +87,8 @@ impl<D: Driver> CudaBackend<D> {
         upload.add(copies.iter().flat_map(|&(src, dst)| [src, dst]));
         let (_area, mut pairs) = self.send(&upload)?;
         for wave in waves(copies) {
-            self.copy_pairs(places, places, sizes, pairs, wave.len())?;
+            // SAFETY: `check_copies` found them in the cache, and its waves are as many pairs.
+            unsafe { self.copy_pairs(places, places, sizes, pairs, wave.len()) }?;
             pairs += 8 * wave.len() as u64;
         }
         Ok(())
@@ -95,6 +101,8 @@ impl<D: Driver> CudaBackend<D> {
         copies: &[(u32, u32)],
     ) -> Result<(), Error> {
         check_copies(&cache.shape, &source.shape, copies)?;
+        self.check_cache(cache)?;
+        self.check_owned([("the source", &source.k.memory)])?;
         let copies = last_into(copies);
         if copies.is_empty() {
             return Ok(());
@@ -103,7 +111,9 @@ impl<D: Driver> CudaBackend<D> {
         upload.add(copies.iter().flat_map(|&(src, dst)| [src, dst]));
         let (_area, pairs) = self.send(&upload)?;
         let sizes = block_sizes(&cache.shape);
-        self.copy_pairs(self.places(source), self.places(cache), sizes, pairs, copies.len())
+        let (from, to) = (self.places(source), self.places(cache));
+        // SAFETY: `check_copies` found the blocks in caches of one layout.
+        unsafe { self.copy_pairs(from, to, sizes, pairs, copies.len()) }
     }
 
     pub(super) fn read_back(
@@ -116,6 +126,8 @@ impl<D: Driver> CudaBackend<D> {
     ) -> Result<(), Error> {
         let shape = &cache.shape;
         check_gather(shape, scales, block_table, &tokens, k.len, v.len)?;
+        self.check_cache(cache)?;
+        self.check_owned([("k", &*k.memory), ("v", &*v.memory)])?;
         k.require_f32("k")?;
         v.require_f32("v")?;
         let (heads, d, count) = (shape.num_kv_heads, shape.head_dim, tokens.len());
@@ -126,11 +138,13 @@ impl<D: Driver> CudaBackend<D> {
         let table = &block_table[..tokens.end.div_ceil(shape.block_size)];
         upload.add(table.iter().copied());
         let (_area, at_table) = self.send(&upload)?;
+        let _order = lock(&self.order);
         for (out, side) in [(k, Side::K), (v, Side::V)] {
             let (buffer, codes) = (cache.buffer(side), shape.codes(side));
+            let given = self.given(cache, scales, side)?;
             let argument = Argument::new()
                 .u64(self.driver.address(&buffer.memory))
-                .u64(self.given_address(cache, scales, side)?)
+                .u64(given.at)
                 .u64(self.scales_address(buffer))
                 .u64(at_table)
                 .u64(self.address(out))
@@ -147,7 +161,9 @@ impl<D: Driver> CudaBackend<D> {
                 .count(d)
                 .u32(element_number(shape.stored(side))?);
             let ctas = grid_of((count * heads).div_ceil(WARPS))?;
-            self.launch("gather", "gather_kv", [ctas, 1, 1], 0, &argument.finish())?;
+            // SAFETY: `check_gather` compared the table with the cache and with the tokens, and the
+            // lengths of `k` and `v` with the tokens; the scales, one per head, stay with `given`.
+            unsafe { self.launch("gather", "gather_kv", [ctas, 1, 1], 0, &argument.finish()) }?;
         }
         Ok(())
     }

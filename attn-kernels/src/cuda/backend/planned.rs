@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::{Area, CudaBackend, Pool, THREADS, Upload, lock};
 use crate::cuda::Driver;
-use crate::cuda::names::{AttentionKernel, unsupported};
+use crate::cuda::names::{AttentionKernel, is_absence, unsupported};
 use crate::cuda::work::Work;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -34,7 +34,11 @@ impl<D: Driver> CudaBackend<D> {
     /// Cuts a plan up for this device and sends what all its calls need.
     pub(super) fn place(&self, plan: &Plan) -> Result<OnDevice<D::Memory>, Error> {
         let one = self.kernel(plan, 1)?;
-        let two = self.kernel(plan, 2).ok();
+        let two = match self.kernel(plan, 2) {
+            Ok(kernel) => Some(kernel),
+            Err(error) if is_absence(&error) => None,
+            Err(error) => return Err(error),
+        };
         let wanted = self.driver.resident_ctas(&one.module, &one.name, THREADS, one.shared)?;
         let work = Work::new(plan, wanted, two.is_some())
             .ok_or_else(|| unsupported("a batch of more than 2^31 states"))?;

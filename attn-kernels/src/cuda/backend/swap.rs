@@ -77,6 +77,7 @@ impl<D: Driver> CudaBackend<D> {
         host: &mut [u8],
     ) -> Result<(), Error> {
         check_swap(&cache.shape, blocks, host.len())?;
+        self.check_cache(cache)?;
         let sizes = block_sizes(&cache.shape);
         let (most, starts, bytes) = layout(sizes, blocks.len());
         let mut staging = lock(&self.staging);
@@ -88,7 +89,8 @@ impl<D: Driver> CudaBackend<D> {
             let mut upload = Upload::default();
             upload.add((0..).zip(blocks).flat_map(|(place, &block)| [block, place]));
             let (_area, pairs) = self.send(&upload)?;
-            self.copy_pairs(self.places(cache), there, sizes, pairs, blocks.len())?;
+            // SAFETY: `check_swap` found the blocks in the cache; the stage has as many places.
+            unsafe { self.copy_pairs(self.places(cache), there, sizes, pairs, blocks.len()) }?;
             let pinned = pinned.as_mut();
             self.driver.read(stage.memory(), 0, &mut pinned[..bytes])?;
             arrange(sizes, starts, blocks.len(), |stage, at| {
@@ -105,6 +107,7 @@ impl<D: Driver> CudaBackend<D> {
         host: &[u8],
     ) -> Result<(), Error> {
         check_swap(&cache.shape, blocks, host.len())?;
+        self.check_cache(cache)?;
         let sizes = block_sizes(&cache.shape);
         let (most, starts, bytes) = layout(sizes, blocks.len());
         let mut staging = lock(&self.staging);
@@ -122,9 +125,8 @@ impl<D: Driver> CudaBackend<D> {
             let mut upload = Upload::default();
             upload.add(pairs.iter().flat_map(|&(place, block)| [place, block]));
             let (_area, at) = self.send(&upload)?;
-            self.copy_pairs(here, self.places(cache), sizes, at, pairs.len())?;
-            // The page-locked memory is written again by the next round, or by somebody else.
-            self.driver.synchronize()?;
+            // SAFETY: as above.
+            unsafe { self.copy_pairs(here, self.places(cache), sizes, at, pairs.len()) }?;
         }
         Ok(())
     }

@@ -46,7 +46,10 @@ impl<D: Driver> CudaBackend<D> {
         element: ElementType,
         len: usize,
     ) -> Result<CudaTensor<D::Memory>, Error> {
-        let memory = Arc::new(self.driver.alloc((len * element.size()).max(1))?);
+        let bytes = len.checked_mul(element.size());
+        let element_type = element.name();
+        let bytes = bytes.ok_or(Error::TensorTooLarge { len, element_type })?;
+        let memory = Arc::new(self.driver.alloc(bytes.max(1))?);
         Ok(CudaTensor { memory, offset: 0, len, element })
     }
 
@@ -88,7 +91,7 @@ impl<D: Driver> CudaBackend<D> {
     ///
     /// # Errors
     ///
-    /// [`Error::BufferLength`], [`Error::TensorType`].
+    /// [`Error::BufferLength`], [`Error::TensorType`], [`Error::Overlap`].
     pub fn copy(
         &self,
         from: &CudaTensor<D::Memory>,
@@ -99,7 +102,12 @@ impl<D: Driver> CudaBackend<D> {
             return Err(Error::TensorType { name: "to", element_type, expected });
         }
         check_length("from", from.len, to.len, "elements of the destination")?;
-        self.driver.copy(from.memory(), to.memory(), from.bytes())
+        let (bytes, from_at, to_at) = (from.bytes(), from.offset, to.offset);
+        let apart = from_at + bytes <= to_at || to_at + bytes <= from_at;
+        if Arc::ptr_eq(&from.memory, &to.memory) && !apart {
+            return Err(Error::Overlap { from: from_at, to: to_at, bytes });
+        }
+        self.driver.copy(from.memory(), to.memory(), bytes)
     }
 
     /// Where a tensor is on the device, for an [`Argument`](crate::cuda::Argument).

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use cudarc::driver::{result, sys};
 
-use super::memory::{CudaMemory, CudaPinned};
+use super::memory::{CudaMemory, CudaPinned, wait};
 use super::{CudaDevice, failed};
 use crate::cuda::driver::{Driver, Launch};
 use crate::error::Error;
@@ -51,9 +51,11 @@ impl Driver for CudaDevice {
     }
 
     fn alloc(&self, bytes: usize) -> Result<CudaMemory, Error> {
+        self.refuse_captured("allocate")?;
         self.bind()?;
+        self.0.owner.free();
         let pooled = self.0.context.has_async_alloc();
-        CudaMemory::zeroed(&self.0.stream, bytes, pooled).map_err(|error| match error.0 {
+        CudaMemory::zeroed(&self.0.owner, bytes, pooled).map_err(|error| match error.0 {
             sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
                 let free = result::mem_get_info().map_or(0, |(free, _)| free);
                 Error::DeviceMemory { need: bytes, free }
@@ -62,22 +64,29 @@ impl Driver for CudaDevice {
         })
     }
 
+    fn owns(&self, memory: &CudaMemory) -> bool {
+        memory.is_of(&self.0.owner)
+    }
+
     fn address(&self, memory: &CudaMemory) -> u64 {
         memory.at
     }
 
     fn write(&self, memory: &CudaMemory, offset: usize, bytes: &[u8]) -> Result<(), Error> {
-        let at = within(memory, offset, bytes.len())?;
+        let at = self.within(memory, offset, bytes.len())?;
+        self.refuse_captured("send from the host")?;
         self.bind()?;
         // SAFETY: the range is within a live allocation; pageable memory is read at the call ("API
-        // synchronization behavior" of the driver API), and `bytes` is not page-locked by us.
+        // synchronization behavior" of the driver API), and for other memory there is a wait.
         unsafe { result::memcpy_htod_async(at, bytes, self.0.stream.cu_stream()) }
+            .and_then(|()| if is_pageable(bytes) { Ok(()) } else { wait(&self.0.stream) })
             .map_err(|error| failed("a copy to the device", error))
     }
 
     fn pinned(&self, bytes: usize) -> Result<CudaPinned, Error> {
+        self.refuse_captured("allocate")?;
         self.bind()?;
-        CudaPinned::zeroed(&self.0.stream, bytes)
+        CudaPinned::zeroed(&self.0.owner, bytes)
             .map_err(|error| failed(&format!("{bytes} bytes of page-locked memory"), error))
     }
 
@@ -93,21 +102,25 @@ impl Driver for CudaDevice {
             let (offset, bytes) = (range.start, range.end.saturating_sub(range.start));
             return Err(Error::MemoryRange { offset, bytes, size: all.len() });
         };
-        let at = within(memory, offset, bytes.len())?;
+        let at = self.within(memory, offset, bytes.len())?;
+        self.refuse_captured("send from the host")?;
         self.bind()?;
-        // SAFETY: the range is within a live allocation; the page-locked memory lives until the
-        // stream is done with it (its `drop` waits).
+        // SAFETY: the range is within a live allocation; the page-locked memory is borrowed until it
+        // was read.
         unsafe { result::memcpy_htod_async(at, bytes, self.0.stream.cu_stream()) }
+            .and_then(|()| wait(&self.0.stream))
             .map_err(|error| failed("a copy to the device", error))
     }
 
     fn read(&self, memory: &CudaMemory, offset: usize, bytes: &mut [u8]) -> Result<(), Error> {
-        let at = within(memory, offset, bytes.len())?;
+        let at = self.within(memory, offset, bytes.len())?;
+        self.refuse_captured("read from the device")?;
         self.bind()?;
         // SAFETY: the range is within a live allocation; `bytes` is borrowed until the copy is done.
         unsafe { result::memcpy_dtoh_async(bytes, at, self.0.stream.cu_stream()) }
             .map_err(|error| failed("a copy from the device", error))?;
-        self.synchronize()
+        // Even where there is an error to tell: the copy writes to memory of the caller.
+        wait(&self.0.stream).map_err(|error| failed("work of the device", error))
     }
 
     fn copy(
@@ -116,14 +129,15 @@ impl Driver for CudaDevice {
         to: (&CudaMemory, usize),
         bytes: usize,
     ) -> Result<(), Error> {
-        let (source, target) = (within(from.0, from.1, bytes)?, within(to.0, to.1, bytes)?);
+        let (source, target) =
+            (self.within(from.0, from.1, bytes)?, self.within(to.0, to.1, bytes)?);
         self.bind()?;
         // SAFETY: both ranges are within live allocations.
         unsafe { result::memcpy_dtod_async(target, source, bytes, self.0.stream.cu_stream()) }
             .map_err(|error| failed("a copy on the device", error))
     }
 
-    fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
+    unsafe fn launch(&self, launch: &Launch<'_>) -> Result<(), Error> {
         let Launch { module, kernel, grid, threads, shared, argument } = *launch;
         let found = self.with_kernel(module, kernel, |found| {
             found.allow(kernel, shared)?;
@@ -136,8 +150,7 @@ impl Driver for CudaDevice {
         }
         let mut parameters = [argument.as_ptr().cast_mut().cast::<c_void>()];
         // SAFETY: the function is of a loaded module and takes one argument of that many bytes,
-        // which the driver copies at the call. What the kernel does with addresses in it is the
-        // kernel's business: the device's memory is not the host's.
+        // which the driver copies at the call. What it has for addresses is the caller's to promise.
         unsafe {
             result::launch_kernel(
                 found.function,
@@ -152,15 +165,42 @@ impl Driver for CudaDevice {
     }
 
     fn synchronize(&self) -> Result<(), Error> {
-        self.0.stream.synchronize().map_err(|error| failed("work of the device", error))
+        self.refuse_captured("wait for the device")?;
+        wait(&self.0.stream)
+            .and_then(|()| self.0.context.check_err())
+            .map_err(|error| failed("work of the device", error))
     }
 }
 
-/// The address of a range of an allocation.
-fn within(memory: &CudaMemory, offset: usize, bytes: usize) -> Result<sys::CUdeviceptr, Error> {
-    let end = offset.checked_add(bytes).filter(|&end| end <= memory.bytes);
-    match end {
-        Some(_) => Ok(memory.at + offset as u64),
-        None => Err(Error::MemoryRange { offset, bytes, size: memory.bytes }),
+/// Whether memory of the host is such that the driver reads it at the call: it knows nothing of it. What
+/// is page-locked (by us or by the caller) it reads when the copy's turn comes.
+fn is_pageable(bytes: &[u8]) -> bool {
+    let unknown = |at: &u8| {
+        let mut kind = 0u32;
+        let which = sys::CUpointer_attribute::CU_POINTER_ATTRIBUTE_MEMORY_TYPE;
+        let at = std::ptr::from_ref(at) as sys::CUdeviceptr;
+        // SAFETY: the attribute is a number of 32 bits; the address is asked about, not read.
+        let told = unsafe { sys::cuPointerGetAttribute((&raw mut kind).cast(), which, at) };
+        told == sys::CUresult::CUDA_ERROR_INVALID_VALUE
+    };
+    [bytes.first(), bytes.last()].into_iter().flatten().all(unknown)
+}
+
+impl CudaDevice {
+    /// The address of a range of an allocation.
+    fn within(
+        &self,
+        memory: &CudaMemory,
+        offset: usize,
+        bytes: usize,
+    ) -> Result<sys::CUdeviceptr, Error> {
+        if !self.owns(memory) {
+            return Err(Error::ForeignMemory { name: "the allocation" });
+        }
+        let end = offset.checked_add(bytes).filter(|&end| end <= memory.bytes);
+        match end {
+            Some(_) => Ok(memory.at + offset as u64),
+            None => Err(Error::MemoryRange { offset, bytes, size: memory.bytes }),
+        }
     }
 }

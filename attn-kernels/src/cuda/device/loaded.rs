@@ -68,8 +68,12 @@ impl Loaded {
                 values.as_mut_ptr(),
             )
         };
-        loaded.result().map_err(|error| {
-            failed(&format!("module {name} cannot be loaded{}", log_text(&log)), error)
+        loaded.result().map_err(|error| match error.0 {
+            sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => {
+                let free = result::mem_get_info().map_or(0, |(free, _)| free);
+                Error::DeviceMemory { need: text.len(), free }
+            }
+            _ => failed(&format!("module {name} cannot be loaded{}", log_text(&log)), error),
         })?;
         Ok(Self { module, text, kernels: HashMap::new(), context: context.clone() })
     }
@@ -123,7 +127,8 @@ impl Kernel {
 
 impl Drop for Loaded {
     fn drop(&mut self) {
-        self.context.record_err(self.context.bind_to_thread());
+        // SAFETY: the context is there as long as `self`.
+        self.context.record_err(unsafe { result::ctx::set_current(self.context.cu_ctx()) });
         // SAFETY: loaded by `new`, unloaded once; the device waits for its kernels first (see
         // `Inner`'s drop).
         self.context.record_err(unsafe { result::module::unload(self.module) });

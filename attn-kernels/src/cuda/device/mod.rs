@@ -20,6 +20,7 @@ use crate::error::Error;
 #[cfg(feature = "nvrtc")]
 pub use compile::Compiler;
 use loaded::{Kernel, Loaded};
+use memory::Owner;
 pub use memory::{CudaMemory, CudaPinned};
 pub use shipped::PtxModule;
 
@@ -50,6 +51,7 @@ struct Inner {
     #[cfg(feature = "nvrtc")]
     compiler: Compiler,
     stream: Arc<CudaStream>,
+    owner: Arc<Owner>,
     context: Arc<CudaContext>,
     name: String,
     capability: (u32, u32),
@@ -58,13 +60,36 @@ struct Inner {
     multiprocessors: usize,
 }
 
-/// Modules by name; `None`: there is none for this device.
+/// Modules by name. Failures are kept too: nothing is compiled again to fail again.
 #[derive(Debug, Default)]
 struct Modules {
-    loaded: HashMap<String, Option<Loaded>>,
-    /// Those compiled here, by what their kernels' names begin with.
+    loaded: HashMap<String, Tried>,
+    /// Those compiled here, by module and what their kernels' names begin with.
     #[cfg(feature = "nvrtc")]
-    compiled: HashMap<String, Option<Loaded>>,
+    compiled: HashMap<String, HashMap<String, Tried>>,
+}
+
+/// A module; `None`: there is none for this device.
+type Tried = Result<Option<Loaded>, Error>;
+
+/// What is worth keeping: memory may be there the next time.
+fn lasting(tried: Tried) -> Result<Tried, Error> {
+    match tried {
+        Err(error @ Error::DeviceMemory { .. }) => Err(error),
+        tried => Ok(tried),
+    }
+}
+
+/// A kernel of a module that was tried.
+fn kernel_of<'a>(
+    tried: Option<&'a mut Tried>,
+    kernel: &str,
+) -> Result<Option<&'a mut Kernel>, Error> {
+    match tried {
+        Some(Ok(Some(loaded))) => loaded.kernel(kernel),
+        Some(Err(error)) => Err(error.clone()),
+        Some(Ok(None)) | None => Ok(None),
+    }
 }
 
 impl CudaDevice {
@@ -72,8 +97,8 @@ impl CudaDevice {
     ///
     /// # Errors
     ///
-    /// [`Error::NoDriver`], [`Error::NoDevice`], [`Error::DeviceTooOld`] (before compute capability
-    /// 8.0), and what the driver says.
+    /// [`Error::NoDriver`], [`Error::NoDevice`], [`Error::DriverTooOld`] (before CUDA 11.2),
+    /// [`Error::DeviceTooOld`] (before compute capability 8.0), and what the driver says.
     pub fn new(ordinal: usize) -> Result<Self, Error> {
         Self::with_modules(ordinal, &[])
     }
@@ -125,6 +150,12 @@ impl CudaDevice {
         if ordinal >= count {
             return Err(Error::NoDevice { ordinal, count });
         }
+        let mut driver = 0;
+        // SAFETY: the place is a number of the call's own.
+        unsafe { sys::cuDriverGetVersion(&raw mut driver) }
+            .result()
+            .map_err(|error| failed("the driver's version", error))?;
+        check_driver(driver)?;
         let context = CudaContext::new(ordinal).map_err(|error| failed("no context", error))?;
         let told = |error| failed("the device cannot be asked", error);
         let name = context.name().map_err(told)?;
@@ -134,9 +165,6 @@ impl CudaDevice {
         let attribute = |which| context.attribute(which).map(i32::unsigned_abs).map_err(told);
         let shared_limit = attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?;
         let multiprocessors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize;
-        let mut driver = 0;
-        // SAFETY: the place is a number of the call's own.
-        unsafe { sys::cuDriverGetVersion(&raw mut driver) }.result().map_err(told)?;
         let stream = context.new_stream().map_err(|error| failed("no stream", error))?;
         let modules = Mutex::default();
         Ok(Self(Arc::new(Inner {
@@ -144,6 +172,7 @@ impl CudaDevice {
             modules,
             #[cfg(feature = "nvrtc")]
             compiler,
+            owner: Arc::new(Owner::new(stream.clone())),
             stream,
             context,
             name,
@@ -205,6 +234,16 @@ impl CudaDevice {
         self.0.context.bind_to_thread().map_err(|error| failed("the context", error))
     }
 
+    /// Refuses what a graph cannot hold: it would record addresses of the host that are good for this
+    /// call alone, memory that only a replay allocates, or a wait that ends the capture.
+    fn refuse_captured(&self, what: &'static str) -> Result<(), Error> {
+        match memory::is_captured(&self.0.stream) {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Error::Captured { what }),
+            Err(error) => Err(failed("the stream", error)),
+        }
+    }
+
     fn choose(&self, module: &str) -> Result<Option<&'static PtxModule>, Error> {
         let all = self.0.sets.iter().copied().flatten();
         shipped::choose(all, module, self.0.capability, self.0.driver)
@@ -220,46 +259,49 @@ impl CudaDevice {
         self.bind()?;
         let mut modules = self.0.modules.lock().unwrap_or_else(PoisonError::into_inner);
         if !modules.loaded.contains_key(module) {
-            let loaded = match self.choose(module)? {
-                None => None,
-                Some(found) => Some(Loaded::new(&self.0.context, module, found.text.into())?),
-            };
-            modules.loaded.insert(module.to_owned(), loaded);
+            self.refuse_captured("load kernels")?;
+            let tried = lasting(self.load(module))?;
+            modules.loaded.insert(module.to_owned(), tried);
         }
-        if let Some(loaded) = modules.loaded.get_mut(module).and_then(Option::as_mut)
-            && let Some(found) = loaded.kernel(kernel)?
-        {
+        if let Some(found) = kernel_of(modules.loaded.get_mut(module), kernel)? {
             return what(found).map(Some);
         }
         #[cfg(feature = "nvrtc")]
-        if let Some(loaded) = self.compiled(&mut modules.compiled, module, kernel)?
-            && let Some(found) = loaded.kernel(kernel)?
-        {
+        if let Some(found) = self.compiled(&mut modules.compiled, module, kernel)? {
             return what(found).map(Some);
         }
         Ok(None)
     }
 
-    /// The module compiled here that holds a kernel which does not ship; `None`: it cannot be made.
+    /// The text that ships, loaded.
+    fn load(&self, module: &str) -> Tried {
+        let text = self.choose(module)?.map(|found| found.text.into());
+        text.map(|text| Loaded::new(&self.0.context, module, text)).transpose()
+    }
+
+    /// A kernel that does not ship, of a module compiled here; `None`: it cannot be made.
     #[cfg(feature = "nvrtc")]
     fn compiled<'a>(
         &self,
-        all: &'a mut HashMap<String, Option<Loaded>>,
+        all: &'a mut HashMap<String, HashMap<String, Tried>>,
         module: &str,
         kernel: &str,
-    ) -> Result<Option<&'a mut Loaded>, Error> {
+    ) -> Result<Option<&'a mut Kernel>, Error> {
         // One module has the kernels for one tile of rows and for two.
         let (name, _) = kernel.rsplit_once("_m").unwrap_or((kernel, ""));
-        if !all.contains_key(name) {
-            let text =
-                self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
-            let loaded = match text {
-                None => None,
-                Some(text) => Some(Loaded::new(&self.0.context, name, text.into())?),
-            };
-            all.insert(name.to_owned(), loaded);
+        if all.get(module).is_none_or(|all| !all.contains_key(name)) {
+            self.refuse_captured("load kernels")?;
+            let tried = lasting(self.compile(module, kernel, name))?;
+            all.entry(module.to_owned()).or_default().insert(name.to_owned(), tried);
         }
-        Ok(all.get_mut(name).and_then(Option::as_mut))
+        kernel_of(all.get_mut(module).and_then(|all| all.get_mut(name)), kernel)
+    }
+
+    /// The module of a kernel, made from the sources.
+    #[cfg(feature = "nvrtc")]
+    fn compile(&self, module: &str, kernel: &str, name: &str) -> Tried {
+        let text = self.0.compiler.attention(module, kernel, self.0.capability, self.0.driver)?;
+        text.map(|text| Loaded::new(&self.0.context, name, text.into())).transpose()
     }
 
     fn no_kernel(&self, module: &str, kernel: &str) -> Error {
@@ -275,8 +317,23 @@ impl CudaDevice {
 impl Drop for Inner {
     fn drop(&mut self) {
         // Modules are unloaded next, and kernels may still run.
-        let done = self.stream.synchronize();
-        self.context.record_err(done);
+        self.context.record_err(memory::wait(&self.stream));
+    }
+}
+
+/// The oldest driver, as `cuDriverGetVersion` numbers them: CUDA 11.2 brought pools of memory, and cudarc
+/// asks for them when it makes a context.
+const LEAST_DRIVER: i32 = 11_020;
+
+/// A driver that has what is called here, whatever the kernels need.
+fn check_driver(have: i32) -> Result<(), Error> {
+    match have >= LEAST_DRIVER {
+        true => Ok(()),
+        false => Err(Error::DriverTooOld {
+            what: "this backend".to_owned(),
+            have: shipped::cuda_version(have),
+            need: shipped::cuda_version(LEAST_DRIVER),
+        }),
     }
 }
 
@@ -332,6 +389,13 @@ mod tests {
         let error = check_capability("Tesla T4", (7, 5)).unwrap_err();
         assert_eq!(error.to_string(), "Tesla T4 has compute capability 7.5, need 8.0");
         assert!(check_capability("A100", (8, 0)).is_ok() && check_capability("x", (12, 1)).is_ok());
+    }
+
+    #[test]
+    fn an_old_driver_is_refused_before_it_is_asked() {
+        let error = check_driver(11_010).unwrap_err().to_string();
+        assert_eq!(error, "the driver supports CUDA 11.1, the kernels of this backend need 11.2");
+        assert_eq!(check_driver(11_020), Ok(()));
     }
 
     #[test]
