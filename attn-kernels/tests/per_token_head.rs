@@ -160,7 +160,6 @@ fn appends_the_same_on_any_threads() {
 /// are multiplied by, results are multiplied by, to the bit.
 #[test]
 fn scales_of_any_size() {
-    // Plain code sums up what it is given and has no room above it.
     for (cpu, powers) in [
         (CpuBackend::new(), vec![-85, -70, -57, -30, 60]),
         (CpuBackend::scalar(), vec![-85, -70, 60]),
@@ -177,7 +176,10 @@ fn scales_of_any_size() {
                 let mut host = vec![0; tables[0].len() * shape.block_bytes()];
                 cpu.swap_out(&cache, &tables[0], &mut host).unwrap();
                 let scales = 4 * 16 * 2;
-                for &power in &powers {
+                // Weighted sums over tokens are larger than any f32 here; only what a conversion
+                // leaves out makes room for them.
+                let room = (cpu.isa() == "avx2" && stored != Int8).then_some(124);
+                for &power in powers.iter().chain(&room) {
                     let mut scaled = host.clone();
                     for block in scaled.chunks_exact_mut(shape.block_bytes()) {
                         let at = block.len() - scales;
@@ -193,6 +195,7 @@ fn scales_of_any_size() {
                     let (mut wanted, got) = (run(&host), run(&scaled));
                     wanted.0.iter_mut().for_each(|x| *x *= 2.0f32.powi(power));
                     let name = format!("{} {stored} {heads} 2^{power}", cpu.isa());
+                    assert!(wanted.0.iter().all(|x| x.is_normal()), "{name}");
                     assert!(bits(&got.0) == bits(&wanted.0), "{name}");
                     assert!(bits(&got.1) == bits(&wanted.1), "{name}");
                 }

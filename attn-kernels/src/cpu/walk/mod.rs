@@ -132,8 +132,8 @@ pub(crate) const fn state_unit(head_dim: usize) -> usize {
 fn finish(call: &Call<'_>, task: &Task, head: usize, out: &mut [f32], stats: &mut [Stats]) {
     const NOTHING: [f32; CacheShape::MAX_HEAD_DIM] = [0.0; CacheShape::MAX_HEAD_DIM];
     let (group, d) = (call.plan.group_size(), call.cache.shape.head_dim);
-    let (v_scale, order, carried) =
-        (call.scales.v.get(head), call.kernels.v.order, rows::carried(call));
+    let (v_scale, order) = (call.scales.v.get(head), call.kernels.v.order);
+    let (before, beside) = rows::carried(call);
     let row0 = call.plan.batch().sequences()[task.sequence].row;
     for i in task.queries.0..task.queries.1 {
         let part = (row0 + i) * call.cache.shape.num_kv_heads + head;
@@ -152,8 +152,8 @@ fn finish(call: &Call<'_>, task: &Task, head: usize, out: &mut [f32], stats: &mu
                 to.fill(0.0);
                 f32::NEG_INFINITY
             } else {
-                let factor = v_scale / sum;
-                order.restore(from, to, |x| x * carried * factor);
+                let factor = v_scale / sum * beside;
+                order.restore(from, to, |x| x * before * factor);
                 max + sum.ln()
             };
             if let Some(to_lse) = &mut to_lse {
@@ -337,7 +337,8 @@ impl<'a> Walk<'a> {
             }
         });
         // First up, then by what may be small.
-        let up = kernels.v.factor / rows::carried(self.call);
+        let (before, beside) = rows::carried(self.call);
+        let up = kernels.v.factor / (before * beside);
         for (out, &factor) in ws.chunk_out.chunks_exact_mut(d).zip(&ws.p_factors) {
             if (up, factor) != (1.0, 1.0) {
                 out.iter_mut().for_each(|x| *x = *x * up * factor);

@@ -18,13 +18,15 @@ fn power(x: f32) -> f32 {
     power.clamp(1.0 / TWO_TO_60 / TWO_TO_60, TWO_TO_60 * TWO_TO_60)
 }
 
-/// The power of two that chunks' outputs still lack, until their rows are finished. Scales per token
-/// are in the outputs by then and may be small, so that most of what V's conversion left out is made
-/// up for before them; the rest is room for the sum over many tokens of values of any size.
-pub(super) fn carried(call: &Call<'_>) -> f32 {
+/// The powers of two that chunks' outputs still lack when their rows are finished: what a row is
+/// multiplied by before V's scale and the division by the sum, and what together with them.
+///
+/// Scales per token are in the outputs by then and may be small, so that most of what V's conversion
+/// left out is made up for before them. The rest is room for sums over many tokens of large values.
+pub(super) fn carried(call: &Call<'_>) -> (f32, f32) {
     const ROOM: f32 = (1u32 << 24) as f32;
     let factor = call.kernels.v.factor;
-    if call.cache.shape.per_token_head(Side::V) { factor.min(ROOM) } else { factor }
+    if call.cache.shape.per_token_head(Side::V) { (1.0, factor.min(ROOM)) } else { (factor, 1.0) }
 }
 
 impl Walk<'_> {
