@@ -37,11 +37,16 @@ pub(crate) fn decode(stored: ElementType, src: &[u8], dst: &mut [f32]) {
 /// The scale that a row gets when it is stored: it uses the whole range for the finite elements;
 /// infinities saturate and NaN stays NaN, whatever else is in the row.
 pub(crate) fn dynamic_scale(stored: ElementType, row: &[f32]) -> f32 {
-    let mut absmax = fp8_format::absmax(row);
-    if !absmax.is_finite() {
-        absmax = row.iter().map(|x| x.abs()).filter(|x| x.is_finite()).fold(0.0, f32::max);
+    (finite_absmax(row) / stored.max()).max(MIN_DYNAMIC_SCALE)
+}
+
+/// The largest magnitude among a row's finite elements; 0 where there is none.
+pub(crate) fn finite_absmax(row: &[f32]) -> f32 {
+    let absmax = fp8_format::absmax(row);
+    if absmax.is_finite() {
+        return absmax;
     }
-    (absmax / stored.max()).max(MIN_DYNAMIC_SCALE)
+    row.iter().map(|x| x.abs()).filter(|x| x.is_finite()).fold(0.0, f32::max)
 }
 
 /// Stores one row as its side wants it: with the scale given, or with one of its own, which goes

@@ -200,3 +200,91 @@ fn dynamic_scales_far_from_one() {
         check(&format!("{size:e}"), &cpu, &world, &shape, &world.attention(), &QUERIES);
     }
 }
+
+/// Bits, with all NaNs the same.
+fn values((out, lse): (Vec<f32>, Vec<f32>)) -> [Vec<u32>; 2] {
+    [out, lse].map(|x| x.iter().map(|x| if x.is_nan() { u32::MAX } else { x.to_bits() }).collect())
+}
+
+#[test]
+fn queries_that_are_not_finite() {
+    let cpu = CpuBackend::new();
+    for stored_as in FP8 {
+        for heads in [2, 8] {
+            let (d, row) = (64, heads * 64);
+            let mut world = World::new(38, heads, 2, d, &[313]);
+            // Normal codes alone, the first elements above 0: −∞ and 1e24 meet them in the first
+            // head, a NaN in the last.
+            for x in &mut world.k[0] {
+                *x = (x.abs() + 0.5).copysign(*x);
+            }
+            for k in world.k[0].chunks_exact_mut(d) {
+                k[..2].iter_mut().for_each(|x| *x = x.abs());
+            }
+            for q in world.q[0].chunks_exact_mut(row) {
+                q[..2].copy_from_slice(&[f32::NEG_INFINITY, 1e24]);
+                q[row - d..][..2].copy_from_slice(&[f32::NAN, 1e24]);
+            }
+            let shape = world.shape(16, KvLayout::Nhd, stored_as, stored_as);
+            let tables = world.tables(&shape, 5);
+            let name = format!("{stored_as} {heads}");
+            let run = |cache: &KvCache<_>, queries: &[_]| {
+                let (out, lse) = world.attend(&cpu, cache, &world.attention(), &tables, queries);
+                for (out, lse) in out.chunks_exact(row).zip(lse.chunks_exact(heads)) {
+                    // Every score of the first head is −∞, none of the last is a number.
+                    assert!(out[..d].iter().all(|x| *x == 0.0), "{name}");
+                    assert_eq!(lse[0], f32::NEG_INFINITY, "{name}");
+                    assert!(out[row - d..].iter().all(|x| x.is_nan()), "{name}");
+                    assert!(out[d..row - d].iter().all(|x| x.is_finite()), "{name}");
+                }
+                values((out, lse))
+            };
+            let clean = stored(&cpu, &world, &shape, &tables);
+            let wanted = run(&clean, &QUERIES);
+            // A prefill's last rows are those of decoding.
+            let [out, lse] = run(&clean, &[(0, 300, 313)]);
+            for (token, query) in [(11, (0, 311, 312)), (12, (0, 312, 313))] {
+                let one = run(&clean, &[query]);
+                assert!(out[token * row..][..row] == one[0], "{name}: prefill");
+                assert!(lse[token * heads..][..heads] == one[1], "{name}: prefill");
+            }
+            // Subnormals, then NaNs, in tokens that nobody sees.
+            for x in [1e-4, f32::NAN] {
+                let x = if x > 0.0 && stored_as.max() > 1e3 { 4e-7 } else { x };
+                let mut cache = stored(&cpu, &world, &shape, &tables);
+                let slots = World::slots(&tables[0], 16, 313..320);
+                let unseen = vec![x; slots.len() * 2 * d];
+                let ones = LayerScales::default();
+                cpu.append(&mut cache, &ones, &unseen, &unseen, &slots).unwrap();
+                assert!(run(&cache, &QUERIES) == wanted, "{name}: beside {x}");
+            }
+            let mut cache = stored(&cpu, &world, &shape, &tables);
+            let (k, v) = cache.buffers_mut();
+            let _ = (k.bytes_mut(), v.bytes_mut());
+            assert!(run(&cache, &QUERIES) == wanted, "{name}: judged to hold NaNs");
+        }
+    }
+}
+
+/// The factor on dot products is beyond any f32; keys of zeros have a score of 0 all the same.
+#[test]
+fn zeros_times_huge_scales() {
+    let cpu = CpuBackend::new();
+    for stored_as in [F8E4M3, F8E5M2, F8E4M3Fnuz, F8E5M2Fnuz, Int8] {
+        for heads in [2, 8, 10] {
+            let mut world = World::new(39, heads, 2, 64, &[313]);
+            world.scales.k = KvScale::PerTensor(65536.0);
+            if stored_as == Int8 {
+                world.scales.v = KvScale::PerTensor(0.04);
+            }
+            // Two keys of three are zeros, the others far below.
+            for (i, k) in world.k[0].chunks_exact_mut(64).enumerate() {
+                k.fill(if i / 2 % 3 == 0 { -65536.0 } else { 0.0 });
+            }
+            world.q[0].fill(2.0f32.powi(122));
+            let shape = world.shape(16, KvLayout::Nhd, stored_as, stored_as);
+            let name = format!("{stored_as} {heads}");
+            check(&name, &cpu, &world, &shape, &world.attention(), &QUERIES);
+        }
+    }
+}

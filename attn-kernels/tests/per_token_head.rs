@@ -155,3 +155,82 @@ fn appends_the_same_on_any_threads() {
         assert_eq!(run(&one), run(&three));
     }
 }
+
+/// Scales that append would not write, but other caches may bring: whatever power of two they all
+/// are multiplied by, results are multiplied by, to the bit.
+#[test]
+fn scales_of_any_size() {
+    for (cpu, powers) in [
+        (CpuBackend::new(), vec![-85, -70, -57, -30, 60]),
+        (CpuBackend::scalar(), vec![-85, -70, 60]),
+    ] {
+        for stored in [F8E4M3, F8E5M2, F8E4M3Fnuz, F8E5M2Fnuz, Int8] {
+            for heads in [2, 8, 20] {
+                let mut world = World::new(8, heads, 2, 64, &[600]);
+                // No sum over tokens is near 0, so none is subnormal.
+                world.v[0].iter_mut().for_each(|x| *x = x.abs() + 0.5);
+                let shape = world.shape(16, KvLayout::Nhd, stored, stored);
+                let shape = shape.with_per_token_head(true, true);
+                let tables = world.tables(&shape, 3);
+                let mut cache = world.fill(&cpu, &shape, &tables);
+                let mut host = vec![0; tables[0].len() * shape.block_bytes()];
+                cpu.swap_out(&cache, &tables[0], &mut host).unwrap();
+                let scales = 4 * 16 * 2;
+                // Weighted sums over tokens are larger than any f32 here; only what a conversion
+                // leaves out makes room for them.
+                let room = (cpu.isa() == "avx2" && stored != Int8).then_some(124);
+                for &power in powers.iter().chain(&room) {
+                    let mut scaled = host.clone();
+                    for block in scaled.chunks_exact_mut(shape.block_bytes()) {
+                        let at = block.len() - scales;
+                        for x in block[at..].as_chunks_mut::<4>().0 {
+                            *x = (f32::from_le_bytes(*x) * 2.0f32.powi(power)).to_le_bytes();
+                        }
+                    }
+                    let mut run = |host| {
+                        cpu.swap_in(&mut cache, &tables[0], host).unwrap();
+                        let queries = [(0, 599, 600), (0, 570, 590)];
+                        world.attend(&cpu, &cache, &world.attention(), &tables, &queries)
+                    };
+                    let (mut wanted, got) = (run(&host), run(&scaled));
+                    wanted.0.iter_mut().for_each(|x| *x *= 2.0f32.powi(power));
+                    let name = format!("{} {stored} {heads} 2^{power}", cpu.isa());
+                    assert!(wanted.0.iter().all(|x| x.is_normal()), "{name}");
+                    assert!(bits(&got.0) == bits(&wanted.0), "{name}");
+                    assert!(bits(&got.1) == bits(&wanted.1), "{name}");
+                }
+            }
+        }
+    }
+}
+
+/// Small scales of K beside large queries: the scores are of the usual size.
+#[test]
+fn small_scales_of_keys() {
+    let (cpu, by) = (CpuBackend::new(), 2.0f32.powi(80));
+    for stored in [F8E4M3, F8E5M2, F8E4M3Fnuz, F8E5M2Fnuz] {
+        for heads in [2, 8, 20] {
+            let mut world = World::new(9, heads, 2, 64, &[300]);
+            let shape = world.shape(16, KvLayout::Nhd, stored, F16);
+            let shape = shape.with_per_token_head(true, false);
+            let tables = world.tables(&shape, 3);
+            let mut cache = world.fill(&cpu, &shape, &tables);
+            let queries = [(0, 299, 300), (0, 270, 290)];
+            let run = |world: &World, cache: &_| {
+                let (out, lse) = world.attend(&cpu, cache, &world.attention(), &tables, &queries);
+                (bits(&out), bits(&lse))
+            };
+            let wanted = run(&world, &cache);
+            let mut host = vec![0; tables[0].len() * shape.block_bytes()];
+            cpu.swap_out(&cache, &tables[0], &mut host).unwrap();
+            for block in host.chunks_exact_mut(shape.block_bytes()) {
+                for x in block[16 * 2 * 64..][..4 * 16 * 2].as_chunks_mut::<4>().0 {
+                    *x = (f32::from_le_bytes(*x) / by).to_le_bytes();
+                }
+            }
+            cpu.swap_in(&mut cache, &tables[0], &host).unwrap();
+            world.q[0].iter_mut().for_each(|x| *x *= by);
+            assert!(run(&world, &cache) == wanted, "{stored} {heads}");
+        }
+    }
+}

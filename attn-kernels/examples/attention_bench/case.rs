@@ -20,6 +20,8 @@ const ROTATE: usize = 320 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
     pub(crate) stored: ElementType,
+    /// Scales of 1, not fitted to the data: many small values become subnormal codes then.
+    pub(crate) unscaled: bool,
     pub(crate) math: AttnMath,
     pub(crate) num_heads: usize,
     pub(crate) num_kv_heads: usize,
@@ -32,6 +34,13 @@ pub(crate) struct Case {
 }
 
 impl Case {
+    /// The storage type as labels have it: `@1` with scales of 1, `+` with integer arithmetic.
+    pub(crate) fn kind(&self) -> String {
+        let scale = if self.unscaled { "@1" } else { "" };
+        let math = if self.math == AttnMath::Int8 { "+" } else { "" };
+        format!("{}{scale}{math}", self.stored)
+    }
+
     /// Bytes of K and V that one call reads.
     pub(crate) fn kv_bytes(&self) -> usize {
         2 * self.batch * self.kv_len * self.num_kv_heads * self.head_dim * self.stored.size()
@@ -97,7 +106,8 @@ impl World {
         let mut cache = cpu.new_cache(shape(blocks * copies + 1))?;
         let mut rng = Rng(1);
         let one_to_one = matches!(stored, ElementType::F32 | ElementType::F16 | ElementType::Bf16);
-        let scale = |s: f32| if one_to_one { KvScale::ONE } else { KvScale::PerTensor(s) };
+        let ones = one_to_one || case.unscaled;
+        let scale = |s: f32| if ones { KvScale::ONE } else { KvScale::PerTensor(s) };
         // Normal values, absmax at the largest code: what calibration gives.
         let fit = 5.0 / stored.max();
         let scales = LayerScales { k: scale(fit), v: scale(fit * 1.1), ..LayerScales::default() };

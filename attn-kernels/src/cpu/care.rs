@@ -12,7 +12,7 @@ pub(crate) enum Care {
     /// None: zeros and normal codes.
     Plain,
     /// Subnormal FP8 codes are among them: moved bit by bit into an f32, they would be subnormal
-    /// there too, which some processors multiply only slowly.
+    /// there too, which some processors multiply only slowly and some threads take for 0.
     Subnormal,
     /// NaNs (or infinities) are among them.
     Nan,

@@ -37,6 +37,10 @@ use crate::shape::{CacheShape, Side};
 /// Tasks run on the ambient rayon pool: a caller picks the threads with
 /// [`ThreadPool::install`](rayon::ThreadPool::install). Results do not depend on them. Keep one
 /// backend and use it for every call: it keeps the memory that calls need.
+///
+/// Threads that take subnormal numbers for 0 (MXCSR's DAZ) read FP8 codes as others do where the
+/// thread that calls is one of them, or none is. Pool threads that were told so by themselves are
+/// not noticed: subnormal codes may be 0 to them.
 #[derive(Debug)]
 pub struct CpuBackend {
     isa: Isa,

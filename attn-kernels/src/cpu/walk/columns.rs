@@ -82,9 +82,15 @@ impl Walk<'_> {
     }
 }
 
-/// `row[i] *= columns[i]` for the visible tokens.
-pub(super) fn scale(row: &mut [f32], visible: (usize, usize), columns: Option<&Columns>) {
+/// `row[i] *= factor × columns[i]` for the visible tokens. The factor, a power of two that a
+/// conversion left out, goes first: a small scale must not meet what is small for want of it.
+pub(super) fn scale(
+    row: &mut [f32],
+    visible: (usize, usize),
+    columns: Option<&Columns>,
+    factor: f32,
+) {
     let Some(columns) = columns else { return };
     let (from, to) = visible;
-    row[from..to].iter_mut().zip(&columns[from..to]).for_each(|(x, c)| *x *= c);
+    row[from..to].iter_mut().zip(&columns[from..to]).for_each(|(x, c)| *x = *x * factor * c);
 }

@@ -132,7 +132,8 @@ pub(crate) const fn state_unit(head_dim: usize) -> usize {
 fn finish(call: &Call<'_>, task: &Task, head: usize, out: &mut [f32], stats: &mut [Stats]) {
     const NOTHING: [f32; CacheShape::MAX_HEAD_DIM] = [0.0; CacheShape::MAX_HEAD_DIM];
     let (group, d) = (call.plan.group_size(), call.cache.shape.head_dim);
-    let (v_scale, v) = (call.scales.v.get(head), &call.kernels.v);
+    let (v_scale, order) = (call.scales.v.get(head), call.kernels.v.order);
+    let (before, beside) = rows::carried(call);
     let row0 = call.plan.batch().sequences()[task.sequence].row;
     for i in task.queries.0..task.queries.1 {
         let part = (row0 + i) * call.cache.shape.num_kv_heads + head;
@@ -151,8 +152,8 @@ fn finish(call: &Call<'_>, task: &Task, head: usize, out: &mut [f32], stats: &mu
                 to.fill(0.0);
                 f32::NEG_INFINITY
             } else {
-                let factor = v_scale / sum;
-                v.order.restore(from, to, |x| x * v.factor * factor);
+                let factor = v_scale / sum * beside;
+                order.restore(from, to, |x| x * before * factor);
                 max + sum.ln()
             };
             if let Some(to_lse) = &mut to_lse {
@@ -258,7 +259,8 @@ impl<'a> Walk<'a> {
         let (attention, kernels) = (self.call.plan.attention(), &self.call.kernels);
         ws.chunk_stats.clear();
         ws.p_factors.clear();
-        let [_, gain] = self.gains();
+        const MOST: f64 = f32::MAX as f64;
+        let ([_, gain], unscale) = (self.gains(), kernels.k.factor);
         for head in self.task.heads.0..self.task.heads.1 {
             let factor =
                 f64::from(attention.softmax_scale) * f64::from(self.call.scales.k.get(head));
@@ -284,17 +286,19 @@ impl<'a> Walk<'a> {
                     let slope = slopes[head * self.group + r % self.group];
                     (slope, position as f32 - base as f32)
                 });
+                columns::scale(row, visible, k_scales.as_ref(), unscale);
+                let factor = factor * f64::from(ws.q_factors[index]);
                 let map = ScoreMap {
-                    unscale: kernels.k.factor,
-                    factor: (factor * f64::from(ws.q_factors[index])) as f32,
+                    unscale: if k_scales.is_some() { 1.0 } else { unscale },
+                    // Not infinite: a dot product of 0 is a score of 0 whatever the scales are.
+                    factor: factor.clamp(-MOST, MOST) as f32,
                     gain: if goes_on { gain } else { 1.0 },
                     soft_cap: attention.variant.soft_cap,
                     alibi,
                 };
-                columns::scale(row, visible, k_scales.as_ref());
                 let mut stats = (kernels.softmax)(row, visible, &map);
                 stats.sum = self.round_weights(row, visible).unwrap_or(stats.sum);
-                columns::scale(row, visible, v_scales.as_ref());
+                columns::scale(row, visible, v_scales.as_ref(), 1.0);
                 if let Some(integer) = &self.call.integer {
                     let columns = v_scales.as_ref();
                     stats.sum = ws.integers.round_weights(integer, index, row, visible, columns);
@@ -332,9 +336,12 @@ impl<'a> Walk<'a> {
                 add_values(&kernels.tile, &tile, at, p, &ws.visible[r..r + n], out);
             }
         });
+        // First up, then by what may be small.
+        let (before, beside) = rows::carried(self.call);
+        let up = kernels.v.factor / (before * beside);
         for (out, &factor) in ws.chunk_out.chunks_exact_mut(d).zip(&ws.p_factors) {
-            if factor != 1.0 {
-                out.iter_mut().for_each(|x| *x *= factor);
+            if (up, factor) != (1.0, 1.0) {
+                out.iter_mut().for_each(|x| *x = *x * up * factor);
             }
         }
     }

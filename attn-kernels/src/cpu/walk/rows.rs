@@ -3,8 +3,10 @@
 
 use std::ops::Range;
 
-use super::{Walk, Workspace};
+use super::{Call, Walk, Workspace};
 use crate::cpu::kernels::{MAX_ROWS, SCORE_STRIDE, SideKernels};
+use crate::element;
+use crate::shape::Side;
 
 const TWO_TO_60: f32 = (1u64 << 60) as f32;
 /// Sizes of queries that a gain, and products with codes, leave within an f32's normal numbers.
@@ -14,6 +16,17 @@ const USUAL: Range<f32> = 1.0 / (1u64 << 20) as f32..TWO_TO_60;
 fn power(x: f32) -> f32 {
     let power = f32::from_bits(x.to_bits() & 0x7f80_0000);
     power.clamp(1.0 / TWO_TO_60 / TWO_TO_60, TWO_TO_60 * TWO_TO_60)
+}
+
+/// The powers of two that chunks' outputs still lack when their rows are finished: what a row is
+/// multiplied by before V's scale and the division by the sum, and what together with them.
+///
+/// Scales per token are in the outputs by then and may be small, so that most of what V's conversion
+/// left out is made up for before them. The rest is room for sums over many tokens of large values.
+pub(super) fn carried(call: &Call<'_>) -> (f32, f32) {
+    const ROOM: f32 = (1u32 << 24) as f32;
+    let factor = call.kernels.v.factor;
+    if call.cache.shape.per_token_head(Side::V) { (1.0, factor.min(ROOM)) } else { (factor, 1.0) }
 }
 
 impl Walk<'_> {
@@ -39,8 +52,10 @@ impl Walk<'_> {
         lowered.resize(q.len(), 0.0);
         for (index, row) in q.chunks_exact(self.d).enumerate() {
             let mut inverse = 1.0;
-            let size = fp8_format::absmax(row);
-            if k.factor != 1.0 && size > 0.0 && size.is_finite() && !USUAL.contains(&size) {
+            // Infinities and NaNs stay what they are; what is finite beside them must not overflow
+            // by one gain and not by another.
+            let size = element::finite_absmax(row);
+            if k.factor != 1.0 && size > 0.0 && !USUAL.contains(&size) {
                 inverse = 1.0 / power(size);
                 q_factors[index] *= power(size);
             }

@@ -3,8 +3,8 @@
 //! The bits of a code, moved to where an f32 has them, are its value but for a power of two, which
 //! goes to the gains. That takes 9 instructions for 32 codes, against 16 through half precision
 //! (`vcvtph2ps`), which wait for busy ports at that. But an FP8 subnormal becomes an f32 subnormal:
-//! the same to processors of AMD; on Intel's, each multiplication of one costs some 150 cycles. So
-//! there is a second way, which makes subnormals normal by a table, and a third, which makes NaNs of
+//! the same to processors of AMD; on Intel's, each multiplication of one costs some 150 cycles, and a
+//! thread may have been told to take them for 0 (`subnormal`). So there is a second way, which makes subnormals normal by a table, and a third, which makes NaNs of
 //! NaN codes, too. What they leave out differs by a power of two: products have the same bits.
 
 use std::arch::x86_64::*;
@@ -49,7 +49,7 @@ impl Format for E5M2Fnuz {
     const FIRST_NAN: i32 = 0x80;
 }
 
-/// Bits moved. NaN codes become arbitrary numbers.
+/// Bits moved: subnormals stay that. NaN codes become arbitrary numbers.
 pub(super) struct Moved<F>(F);
 /// Subnormals made normal; with `NAN`, NaN codes made NaN. Else as [`Moved`].
 pub(super) struct Normal<F, const NAN: bool>(F);

@@ -71,7 +71,7 @@ fn of<S: Storage>() -> SideKernels {
         order: S::ORDER,
         gains: S::GAINS,
         factor: S::FACTOR,
-        minds_subnormals: subnormal::are_slow(),
+        minds_subnormals: subnormal::are_minded(),
     }
 }
 

@@ -1,13 +1,29 @@
-//! Whether this processor multiplies subnormal numbers slowly.
+//! Whether subnormal numbers are slow to multiply here, or taken for 0.
 
 use std::arch::x86_64::*;
 use std::hint::black_box;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Measured once, in well under a millisecond. What it says decides between two ways to the same
-/// bits, so that it may be wrong.
-pub(super) fn are_slow() -> bool {
+/// Whether bits of subnormal codes are better not left subnormal in an f32.
+///
+/// Asked at the beginning of a call on the thread that makes it. The threads of a pool inherit what
+/// they do with subnormals from the thread that starts them: one that sets "denormals are zero" for
+/// itself afterwards, while the caller does not, reads subnormal codes as 0.
+pub(super) fn are_minded() -> bool {
+    // In this order: where they are taken for 0 they are not slow, which says nothing of others.
+    are_flushed() || are_slow()
+}
+
+/// Whether this thread takes them for 0. A process that Rust code is only a part of may ask its
+/// processor for that (MXCSR.DAZ), for all of its threads.
+fn are_flushed() -> bool {
+    black_box(f32::from_bits(1 << 20)) * black_box((1u64 << 60) as f32) == 0.0
+}
+
+/// Measured once, in well under a millisecond. Where subnormals are not taken for 0, what it says
+/// decides between two ways to the same bits, so that it may be wrong.
+fn are_slow() -> bool {
     static SLOW: OnceLock<bool> = OnceLock::new();
     *SLOW.get_or_init(|| {
         // The shortest of a few: an interruption makes times longer only.
