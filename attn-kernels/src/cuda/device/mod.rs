@@ -81,14 +81,11 @@ fn lasting(tried: Tried) -> Result<Tried, Error> {
 }
 
 /// A kernel of a module that was tried.
-fn kernel_of<'a>(
-    tried: Option<&'a mut Tried>,
-    kernel: &str,
-) -> Result<Option<&'a mut Kernel>, Error> {
+fn kernel_of<'a>(tried: &'a mut Tried, kernel: &str) -> Result<Option<&'a mut Kernel>, Error> {
     match tried {
-        Some(Ok(Some(loaded))) => loaded.kernel(kernel),
-        Some(Err(error)) => Err(error.clone()),
-        Some(Ok(None)) | None => Ok(None),
+        Ok(Some(loaded)) => loaded.kernel(kernel),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error.clone()),
     }
 }
 
@@ -263,7 +260,9 @@ impl CudaDevice {
             let tried = lasting(self.load(module))?;
             modules.loaded.insert(module.to_owned(), tried);
         }
-        if let Some(found) = kernel_of(modules.loaded.get_mut(module), kernel)? {
+        if let Some(tried) = modules.loaded.get_mut(module)
+            && let Some(found) = kernel_of(tried, kernel)?
+        {
             return what(found).map(Some);
         }
         #[cfg(feature = "nvrtc")]
@@ -294,7 +293,10 @@ impl CudaDevice {
             let tried = lasting(self.compile(module, kernel, name))?;
             all.entry(module.to_owned()).or_default().insert(name.to_owned(), tried);
         }
-        kernel_of(all.get_mut(module).and_then(|all| all.get_mut(name)), kernel)
+        match all.get_mut(module).and_then(|all| all.get_mut(name)) {
+            Some(tried) => kernel_of(tried, kernel),
+            None => Ok(None),
+        }
     }
 
     /// The module of a kernel, made from the sources.
